@@ -1,0 +1,66 @@
+//! For load balancers and Prometheus.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use super::{Admin, problem};
+use crate::service::status::InstanceState;
+
+/// The process is alive.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Every service that was there at the start is up or has been refused.
+pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
+    if *admin.ready.borrow() {
+        "ready\n".into_response()
+    } else {
+        problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "services are still being started",
+        )
+    }
+}
+
+/// OpenMetrics text.
+pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    for service in admin.catalog.load().values() {
+        let (in_flight, queued, ready) = match service.current() {
+            Some(release) => {
+                let (in_flight, queued) = release.pool.load();
+                let instances = release.pool.instances();
+                (
+                    in_flight,
+                    queued,
+                    instances
+                        .iter()
+                        .filter(|i| i.state != InstanceState::Draining)
+                        .count(),
+                )
+            }
+            None => (0, 0, 0),
+        };
+        service.metrics.in_flight.set(gauge(in_flight));
+        service.metrics.queue.set(gauge(queued));
+        service.metrics.instances.set(gauge(ready));
+    }
+    admin.ledger.metrics.keyvalue(admin.keyvalue.stats());
+    match admin.ledger.metrics.encode() {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([("content-type", kind)], text).into_response()
+        }
+        Err(_) => problem(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the metrics can't be written",
+        ),
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,160 @@
+//! The whole server: bind first, serve when ready, drain at the end.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use arc_swap::ArcSwap;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::admin::Admin;
+use crate::config::Config;
+use crate::deploy::{Catalog, Controller};
+use crate::drain::Signals;
+use crate::ingress::{Ingress, Routes};
+use crate::keyvalue::{EmbeddedStore, Store as KeyValueStore};
+use crate::service::Ledger;
+use crate::wasm::Sandbox;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// How long the store and the listeners may take to close once nothing uses them.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// A server that is bound and not yet serving.
+pub struct App {
+    config: Config,
+    front: TcpListener,
+    admin: TcpListener,
+    keyvalue: Arc<dyn KeyValueStore>,
+    sandbox: Arc<Sandbox>,
+}
+
+impl App {
+    /// Takes everything that can fail to be had: directories, addresses, the data, the engine.
+    ///
+    /// # Errors
+    ///
+    /// What can't be had, and what to do.
+    pub async fn build(config: Config) -> Result<Self> {
+        for (directory, what) in [(&config.services, "services"), (&config.data, "data")] {
+            std::fs::create_dir_all(directory).with_context(|| {
+                format!("the {what} directory {} can't be made", directory.display())
+            })?;
+        }
+        let front = bind(config.listen, "--listen")?;
+        let admin = bind(config.admin, "--admin")?;
+        let data = config.data.clone();
+        let keyvalue = tokio::task::spawn_blocking(move || EmbeddedStore::open(&data)).await??;
+        let sandbox = Sandbox::new(&config.sandbox)?;
+        Ok(Self {
+            config,
+            front,
+            admin,
+            keyvalue: Arc::new(keyvalue),
+            sandbox,
+        })
+    }
+
+    /// Serves until a signal, then drains. Prints where it listens once every service that was
+    /// there at the start is up or refused.
+    ///
+    /// # Errors
+    ///
+    /// A failure of the host; a guest's never ends it.
+    pub async fn run(self) -> Result<()> {
+        let signals = Signals::take()?;
+        let (stop, stopping) = watch::channel(false);
+        let (ready, is_ready) = watch::channel(false);
+        let ledger = Ledger::new();
+        let routes: Arc<Routes> = Arc::new(Routes::default());
+        let catalog: Arc<Catalog> = Arc::new(ArcSwap::default());
+        let (front_address, admin_address) = (self.front.local_addr()?, self.admin.local_addr()?);
+        let grace = self.config.drain.grace;
+        let ingress = Ingress::new(
+            Arc::clone(&routes),
+            Arc::clone(&ledger),
+            self.config.http.clone(),
+        );
+        let admin = Admin::new(
+            Arc::clone(&catalog),
+            Arc::clone(&ledger),
+            Arc::clone(&self.keyvalue),
+            is_ready.clone(),
+        );
+        let controller = Controller::new(
+            self.config,
+            self.sandbox,
+            Arc::clone(&self.keyvalue),
+            ledger,
+            routes,
+            catalog,
+            ready,
+        );
+        // the admin listener answers from the start to the end of the drain
+        let admin = tokio::spawn(admin.serve(self.admin));
+        let front = tokio::spawn(ingress.serve(self.front, stopping.clone()));
+        let announced = tokio::spawn(announce(is_ready, front_address, admin_address));
+        let work = async move {
+            // requests first: the instances they run in are drained only after them
+            let (front_over, over) = watch::channel(false);
+            let controller = tokio::spawn(controller.run(over));
+            let mut stopping = stopping;
+            let _ = stopping.wait_for(|stop| *stop).await;
+            if timeout(grace, front).await.is_err() {
+                warn!(
+                    grace_seconds = grace.as_secs_f64(),
+                    "the grace period is over; what is still in flight is cut off"
+                );
+            }
+            front_over.send_replace(true);
+            controller.await
+        };
+        tokio::select! {
+            result = work => result.map_err(|error| anyhow!("the deploy controller failed: {error}"))?,
+            () = signals.drive(stop) => {}
+        }
+        announced.abort();
+        admin.abort();
+        if timeout(CLOSING, self.keyvalue.close()).await.is_err() {
+            warn!("the key-value store took too long to close; what was acknowledged is safe");
+        }
+        info!("stopped");
+        Ok(())
+    }
+}
+
+/// Says where the server listens, on standard output, for people and for scripts that wait for it.
+async fn announce(mut ready: watch::Receiver<bool>, front: SocketAddr, admin: SocketAddr) {
+    if ready.wait_for(|ready| *ready).await.is_ok() {
+        let mut out = std::io::stdout().lock();
+        // nobody may be reading; that is no reason to stop serving
+        let _ = writeln!(out, "listening on http://{front}\nadmin on http://{admin}");
+        let _ = out.flush();
+    }
+}
+
+fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener> {
+    let listen = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        // a restart must not wait for connections of the process before
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().with_context(|| {
+        format!(
+            "can't listen on {address}: is something else using it? {flag} names another address"
+        )
+    })
+}

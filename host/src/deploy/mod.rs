@@ -1,0 +1,14 @@
+//! From files in the services directory to releases that serve.
+//!
+//! The [`watcher`] only ever says "look again". A look scans the directory ([`scan`]), compares what
+//! it finds with what runs ([`diff`], pure) and carries the steps out ([`controller`]): read,
+//! validate, compile and warm beside what is served, then publish in one step and drain the old. A
+//! file that fails on the way changes nothing that is served, and its service says why.
+
+pub mod controller;
+mod diff;
+mod prepare;
+mod scan;
+mod watcher;
+
+pub use controller::{Catalog, Controller};

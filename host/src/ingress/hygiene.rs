@@ -1,0 +1,150 @@
+//! What RFC 9110 and RFC 9112 want refused and hyper lets pass.
+
+use http::header::{CONNECTION, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderMap, Method, StatusCode, Version};
+
+use super::respond::Problem;
+
+/// Checks a request's head. Returns the host it is meant for: the target's own (RFC 9112, 3.2.2),
+/// else the `Host` field; `None` only for HTTP/1.0.
+///
+/// # Errors
+///
+/// The answer that the client gets.
+pub(super) fn check(head: &Parts) -> Result<Option<Authority>, Problem> {
+    if head.method == Method::CONNECT {
+        return Err(Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "this server is no proxy",
+        ));
+    }
+    let host = host_field(head)?;
+    let target = head.uri.authority();
+    if let (Some(target), Some(host)) = (target, &host)
+        && head.version >= Version::HTTP_2
+        && !target.as_str().eq_ignore_ascii_case(host.as_str())
+    {
+        return Err(Problem::bad_request(
+            "the :authority and the Host of the request differ",
+        ));
+    }
+    let authority = target.cloned().or(host);
+    match &authority {
+        Some(authority) if authority.as_str().contains('@') => {
+            Err(Problem::bad_request("the Host must not name a user"))
+        }
+        None if head.version >= Version::HTTP_11 => {
+            Err(Problem::bad_request("the request has no Host"))
+        }
+        _ => Ok(authority),
+    }
+}
+
+fn host_field(head: &Parts) -> Result<Option<Authority>, Problem> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let Some(host) = hosts.next() else {
+        return Ok(None);
+    };
+    if hosts.next().is_some() {
+        return Err(Problem::bad_request("the request has more than one Host"));
+    }
+    if host.is_empty() {
+        return Ok(None);
+    }
+    let valid = Authority::try_from(host.as_bytes()).ok();
+    valid
+        .map(Some)
+        .ok_or_else(|| Problem::bad_request("the Host is not valid"))
+}
+
+/// Removes the fields that concern only this connection, and those that `Connection` names.
+pub(super) fn strip_connection_fields(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        // TE tells the guest that trailers are welcome
+        .filter(|name| *name != TE && *name != HOST)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+    for name in ["keep-alive", "proxy-connection", "http2-settings"] {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn head(version: Version, uri: &str, hosts: &[&str]) -> Parts {
+        let mut request = Request::builder().version(version).uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn host_of(version: Version, uri: &str, hosts: &[&str]) -> Result<Option<String>, StatusCode> {
+        check(&head(version, uri, hosts))
+            .map(|a| a.map(|a| a.to_string()))
+            .map_err(|problem| problem.status)
+    }
+
+    #[test]
+    fn exactly_one_valid_host_is_wanted() {
+        let bad = Err(StatusCode::BAD_REQUEST);
+        assert_eq!(
+            host_of(Version::HTTP_11, "/", &["a.example"]),
+            Ok(Some("a.example".into()))
+        );
+        assert_eq!(
+            host_of(Version::HTTP_11, "/", &["a.example:8080"]),
+            Ok(Some("a.example:8080".into()))
+        );
+        assert_eq!(host_of(Version::HTTP_11, "/", &[]), bad);
+        assert_eq!(host_of(Version::HTTP_11, "/", &["a", "b"]), bad);
+        assert_eq!(host_of(Version::HTTP_11, "/", &["a b"]), bad);
+        assert_eq!(host_of(Version::HTTP_11, "/", &["user@a"]), bad);
+        assert_eq!(host_of(Version::HTTP_10, "/", &[]), Ok(None));
+    }
+
+    #[test]
+    fn an_absolute_target_wins_and_in_http2_must_agree() {
+        assert_eq!(
+            host_of(Version::HTTP_11, "http://b.example/", &["a.example"]),
+            Ok(Some("b.example".into()))
+        );
+        assert_eq!(
+            host_of(Version::HTTP_2, "http://b.example/", &[]),
+            Ok(Some("b.example".into()))
+        );
+        assert_eq!(
+            host_of(Version::HTTP_2, "http://b.example/", &["a.example"]),
+            Err(StatusCode::BAD_REQUEST)
+        );
+    }
+
+    #[test]
+    fn fields_of_the_connection_do_not_reach_the_guest() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONNECTION, "close, X-Secret-Hop".parse().unwrap());
+        headers.insert("x-secret-hop", "1".parse().unwrap());
+        headers.insert("keep-alive", "1".parse().unwrap());
+        headers.insert("x-kept", "1".parse().unwrap());
+        strip_connection_fields(&mut headers);
+        assert_eq!(
+            headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["x-kept"]
+        );
+    }
+}

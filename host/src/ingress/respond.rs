@@ -1,0 +1,143 @@
+//! The only place where a failure becomes an HTTP response: problem details (RFC 9457) with the
+//! request's id.
+
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::body::{self, Body};
+use crate::dispatch::{DispatchError, RequestId};
+
+/// An answer that is a failure.
+#[derive(Debug)]
+pub struct Problem {
+    /// The status code.
+    pub status: StatusCode,
+    detail: String,
+    retry_after: Option<Duration>,
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    request_id: &'a str,
+}
+
+impl Problem {
+    /// A failure with this status, and a sentence for the client.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            retry_after: None,
+        }
+    }
+
+    /// The client sent something that is no request.
+    pub fn bad_request(detail: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The response.
+    pub fn into_response(self, id: &RequestId) -> Response<Body> {
+        let details = Details {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            request_id: id.as_str(),
+        };
+        let text = serde_json::to_vec(&details).unwrap_or_default();
+        let mut response = Response::new(body::full(text));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(after) = self.retry_after {
+            // whole seconds, rounded up: "0" would mean at once
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        response
+    }
+}
+
+impl From<&DispatchError> for Problem {
+    fn from(error: &DispatchError) -> Self {
+        let detail = error.to_string();
+        match error {
+            DispatchError::Overloaded { retry_after } | DispatchError::Broken { retry_after } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(*retry_after)
+            }
+            DispatchError::Gone => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                .retry_after(Duration::from_secs(1)),
+            DispatchError::Deadline => Self::new(StatusCode::GATEWAY_TIMEOUT, detail),
+            DispatchError::Interrupted { .. } | DispatchError::Guest(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+            }
+            DispatchError::TooLarge { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
+            DispatchError::ClientTooSlow => Self::new(StatusCode::REQUEST_TIMEOUT, detail),
+            DispatchError::ClientBody => Self::new(StatusCode::BAD_REQUEST, detail),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::exit::ExitReason;
+    use crate::service::failover::Refusal;
+
+    #[test]
+    fn each_failure_has_its_status() {
+        let soon = Duration::from_millis(1500);
+        let table = [
+            (
+                DispatchError::Overloaded { retry_after: soon },
+                503,
+                Some("2"),
+            ),
+            (
+                DispatchError::Broken {
+                    retry_after: Duration::ZERO,
+                },
+                503,
+                Some("1"),
+            ),
+            (DispatchError::Deadline, 504, None),
+            (
+                DispatchError::Interrupted {
+                    reason: ExitReason::Trap,
+                    verdict: Refusal::Effects,
+                },
+                500,
+                None,
+            ),
+            (DispatchError::TooLarge { limit: 5 }, 413, None),
+            (DispatchError::ClientBody, 400, None),
+        ];
+        for (error, status, retry_after) in table {
+            let response = Problem::from(&error).into_response(&RequestId::random());
+            assert_eq!(response.status().as_u16(), status, "{error}");
+            let after = response
+                .headers()
+                .get(RETRY_AFTER)
+                .map(|value| value.to_str().unwrap());
+            assert_eq!(after, retry_after, "{error}");
+            assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+        }
+    }
+}

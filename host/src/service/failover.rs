@@ -1,0 +1,205 @@
+//! May an interrupted job be run again?
+//!
+//! The host sees every effect of a try before it happens. A try without any can be run again as if
+//! it had never been, whatever its method. One with effects is run again only if the operator said
+//! so, and only for methods that RFC 9110 (9.2.2) calls idempotent.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::Method;
+
+use crate::config::Replay;
+
+/// Tries a job gets in all, the first included.
+pub const MAX_TRIES: u32 = 3;
+
+/// With less time than this left, another try would only be late.
+pub const MIN_TIME_LEFT: Duration = Duration::from_millis(5);
+
+/// What the decision sees of an interrupted try.
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupted<'a> {
+    /// What the manifest allows.
+    pub policy: Replay,
+    /// The request's method.
+    pub method: &'a Method,
+    /// Whether the try had no visible effect.
+    pub no_effects: bool,
+    /// Whether the body can be read again from its start.
+    pub body_replayable: bool,
+    /// Tries so far, this one included.
+    pub tries: u32,
+    /// Time left before the deadline.
+    pub time_left: Duration,
+}
+
+/// Why an interrupted job is not run again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The manifest says never.
+    Policy,
+    /// Something of it is already visible.
+    Effects,
+    /// Its body is no longer at hand.
+    Body,
+    /// It has had all its tries.
+    Tries,
+    /// Its time is up.
+    Time,
+    /// Too many requests are being replayed already.
+    Budget,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Policy => "the service's manifest forbids replays",
+            Self::Effects => "part of its work may already be visible, so it was not run again",
+            Self::Body => "its body was too large to be kept, so it could not be run again",
+            Self::Tries => "it was tried three times",
+            Self::Time => "no time was left for another try",
+            Self::Budget => "too many requests are being run again already",
+        })
+    }
+}
+
+/// Whether the job may be run again; the retry budget is asked by the caller, last.
+///
+/// # Errors
+///
+/// The first reason against it.
+pub fn may_replay(try_: &Interrupted<'_>) -> Result<(), Refusal> {
+    match try_.policy {
+        Replay::Never => return Err(Refusal::Policy),
+        Replay::Idempotent if try_.no_effects || try_.method.is_idempotent() => {}
+        Replay::Safe if try_.no_effects => {}
+        Replay::Safe | Replay::Idempotent => return Err(Refusal::Effects),
+    }
+    if !try_.body_replayable {
+        Err(Refusal::Body)
+    } else if try_.tries >= MAX_TRIES {
+        Err(Refusal::Tries)
+    } else if try_.time_left < MIN_TIME_LEFT {
+        Err(Refusal::Time)
+    } else {
+        Ok(())
+    }
+}
+
+/// Keeps replays to a share of the requests, so that they can't become a storm: a token bucket,
+/// filled by each request and by time (the retry budget of Finagle and Linkerd).
+#[derive(Clone, Copy, Debug)]
+pub struct RetryBudget {
+    tokens: f64,
+    at: Duration,
+}
+
+impl RetryBudget {
+    /// Replays earned by one request.
+    pub const PER_REQUEST: f64 = 0.2;
+    /// Replays earned by one second.
+    pub const PER_SECOND: f64 = 5.0;
+    /// Replays that can be saved up.
+    pub const MOST: f64 = 100.0;
+
+    /// A budget that starts with ten seconds' worth. `now` is any clock that only goes forward.
+    pub fn new(now: Duration) -> Self {
+        Self {
+            tokens: Self::PER_SECOND * 10.0,
+            at: now,
+        }
+    }
+
+    /// A request came in.
+    pub fn deposit(&mut self) {
+        self.tokens = (self.tokens + Self::PER_REQUEST).min(Self::MOST);
+    }
+
+    /// Takes one replay out, if there is one.
+    pub fn withdraw(&mut self, now: Duration) -> bool {
+        let passed = now.saturating_sub(self.at).as_secs_f64();
+        self.at = now.max(self.at);
+        self.tokens = (self.tokens + passed * Self::PER_SECOND).min(Self::MOST);
+        let allowed = self.tokens >= 1.0;
+        if allowed {
+            self.tokens -= 1.0;
+        }
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn base(method: &Method) -> Interrupted<'_> {
+        Interrupted {
+            policy: Replay::Safe,
+            method,
+            no_effects: true,
+            body_replayable: true,
+            tries: 1,
+            time_left: Duration::from_secs(1),
+        }
+    }
+
+    #[test]
+    fn without_effects_any_method_is_replayed() {
+        for method in [Method::GET, Method::POST, Method::PATCH] {
+            assert_eq!(may_replay(&base(&method)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn with_effects_only_the_operator_can_allow_it_and_only_for_idempotent_methods() {
+        let with = |method, policy| {
+            may_replay(&Interrupted {
+                no_effects: false,
+                policy,
+                ..base(method)
+            })
+        };
+        assert_eq!(with(&Method::PUT, Replay::Safe), Err(Refusal::Effects));
+        assert_eq!(with(&Method::PUT, Replay::Idempotent), Ok(()));
+        assert_eq!(
+            with(&Method::POST, Replay::Idempotent),
+            Err(Refusal::Effects)
+        );
+        assert_eq!(with(&Method::GET, Replay::Never), Err(Refusal::Policy));
+    }
+
+    proptest! {
+        #[test]
+        fn a_try_with_effects_is_never_replayed_under_safe(
+            post: bool, body_replayable: bool, tries in 0u32..6, millis in 0u64..2000
+        ) {
+            let method = if post { Method::POST } else { Method::GET };
+            let try_ = Interrupted {
+                no_effects: false, body_replayable, tries, time_left: Duration::from_millis(millis), ..base(&method)
+            };
+            prop_assert!(may_replay(&try_).is_err());
+        }
+
+        #[test]
+        fn no_job_is_tried_more_than_three_times(tries in MAX_TRIES..20) {
+            prop_assert_eq!(may_replay(&Interrupted { tries, ..base(&Method::GET) }), Err(Refusal::Tries));
+        }
+
+        #[test]
+        fn replays_stay_within_their_share(requests in 0u32..2000, seconds in 0u32..60) {
+            let mut budget = RetryBudget::new(Duration::ZERO);
+            let mut replays = 0.0;
+            for _ in 0..requests {
+                budget.deposit();
+                if budget.withdraw(Duration::ZERO) { replays += 1.0; }
+            }
+            for _ in 0..seconds * 20 {
+                if budget.withdraw(Duration::from_secs(seconds.into())) { replays += 1.0; }
+            }
+            let earned = 50.0 + f64::from(requests) * 0.2 + f64::from(seconds) * 5.0;
+            prop_assert!(replays <= earned + 1e-6);
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! A service: its current release, that release's instances, and the way of a job through them.
+//!
+//! [`Service::dispatch`] is the loop at the heart of Wharf: find a place in an instance, hand the
+//! request over, and if the instance dies under it, decide whether another may have it. All the
+//! decisions are made by pure functions ([`balance`], [`failover`], [`restart`]); the state is owned
+//! by the [`pool`] and its [`supervisor`].
+
+pub mod balance;
+pub mod exit;
+pub mod failover;
+mod guarded;
+pub mod pool;
+mod queue;
+pub mod restart;
+pub mod status;
+pub mod supervisor;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwapOption;
+use http::Response;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+use tracing::info;
+
+use self::exit::{ExitLog, ExitReason, InstanceId, unix_seconds};
+use self::failover::{Interrupted, RetryBudget};
+use self::guarded::Guarded;
+use self::pool::{Phase, Pool, Refused};
+use self::status::{
+    Counts, DeployError, InstanceState, ReleaseStatus, ServiceState, ServiceStatus,
+};
+use self::supervisor::Supervisor;
+use crate::body::Body;
+use crate::config::{Manifest, ServiceName};
+use crate::dispatch::{Attempt, AttemptError, DispatchError, Effects, Job};
+use crate::telemetry::metrics::{Metrics, ServiceMetrics};
+
+/// How long after its deadline a job is given up even if nobody has told it so.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// What all services write into.
+pub struct Ledger {
+    instances: AtomicU64,
+    /// The last exits.
+    pub exits: ExitLog,
+    /// The metric families.
+    pub metrics: Metrics,
+}
+
+impl Ledger {
+    /// An empty ledger.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            instances: AtomicU64::new(0),
+            exits: ExitLog::default(),
+            metrics: Metrics::new(),
+        })
+    }
+
+    /// A name no instance of this process had before.
+    pub fn next_instance(&self) -> InstanceId {
+        InstanceId(self.instances.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// What names a release.
+#[derive(Clone, Debug)]
+pub struct ReleaseInfo {
+    /// The service.
+    pub service: ServiceName,
+    /// SHA-256 of the component, as hex.
+    pub digest: Arc<str>,
+    /// When it was made, before it was published.
+    pub made: SystemTime,
+}
+
+/// One version of a service, with its instances.
+pub struct Release {
+    /// What names it.
+    pub info: Arc<ReleaseInfo>,
+    /// What its operator wants.
+    pub manifest: Manifest,
+    /// Its instances.
+    pub pool: Arc<Pool>,
+    /// Who keeps them alive.
+    pub supervisor: Supervisor,
+}
+
+/// What a name in the services directory stands for.
+pub struct Service {
+    /// The name.
+    pub name: ServiceName,
+    /// What is counted of it.
+    pub metrics: ServiceMetrics,
+    current: ArcSwapOption<Release>,
+    budget: Mutex<RetryBudget>,
+    born: Instant,
+    requests: AtomicU64,
+    deploy_error: Mutex<Option<DeployError>>,
+}
+
+impl Service {
+    /// A service that has no release yet.
+    pub fn new(name: ServiceName, ledger: &Ledger) -> Arc<Self> {
+        Arc::new(Self {
+            metrics: ledger.metrics.service(&name),
+            name,
+            current: ArcSwapOption::empty(),
+            budget: Mutex::new(RetryBudget::new(Duration::ZERO)),
+            born: Instant::now(),
+            requests: AtomicU64::new(0),
+            deploy_error: Mutex::new(None),
+        })
+    }
+
+    /// The release that new jobs go to.
+    pub fn current(&self) -> Option<Arc<Release>> {
+        self.current.load_full()
+    }
+
+    /// Makes a release the one that new jobs go to, or none. Returns the one before.
+    pub fn publish(&self, release: Option<Arc<Release>>) -> Option<Arc<Release>> {
+        if release.is_some() {
+            self.metrics.deploys.inc();
+            *self.deploy_error.lock() = None;
+        }
+        self.current.swap(release)
+    }
+
+    /// Notes that a file was not taken, and why.
+    pub fn note_deploy_error(&self, message: String) {
+        self.metrics.deploy_failures.inc();
+        *self.deploy_error.lock() = Some(DeployError {
+            at: unix_seconds(SystemTime::now()),
+            message,
+        });
+    }
+
+    /// Forgets why the last file was not taken: the file as it is now is the one that runs.
+    pub fn clear_deploy_error(&self) {
+        *self.deploy_error.lock() = None;
+    }
+
+    /// Runs a job, on as many instances as it takes and is allowed. `release` is the one the
+    /// request was routed to; if it is drained meanwhile, its successor gets the job.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no response.
+    pub async fn dispatch(
+        &self,
+        release: &Arc<Release>,
+        job: &Job,
+    ) -> Result<Response<Body>, DispatchError> {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.budget.lock().deposit();
+        let mut release = Arc::clone(release);
+        let mut tries = 0;
+        loop {
+            let lease = match release.pool.acquire(job.deadline).await {
+                Ok(lease) => Arc::new(lease),
+                Err(Refused::Closed) => {
+                    release = self.successor(&release)?;
+                    continue;
+                }
+                Err(refused) => return Err(self.shed(refused)),
+            };
+            tries += 1;
+            let (reply, answer) = oneshot::channel();
+            let effects = Arc::new(Effects::default());
+            let attempt = Attempt {
+                id: job.id.clone(),
+                line: job.line(),
+                request: job.request(),
+                deadline: job.deadline,
+                tries,
+                effects: Arc::clone(&effects),
+                reply,
+                lease: Arc::clone(&lease),
+            };
+            let outcome = match lease.send(attempt) {
+                Ok(()) => timeout_at(job.deadline + GRACE, answer)
+                    .await
+                    .map_err(|_| DispatchError::Deadline)?,
+                Err(_not_started) => Ok(Err(AttemptError::NotStarted)),
+            };
+            let reason = match outcome {
+                // whatever the guest made of a body that was cut, the client shall know why
+                Ok(Ok(_)) if job.body.too_large() => {
+                    return Err(DispatchError::TooLarge {
+                        limit: job.body.limit(),
+                    });
+                }
+                Ok(Ok(response)) => {
+                    return Ok(response.map(|body| Guarded::wrap(body, lease, job.deadline)));
+                }
+                Ok(Err(AttemptError::Guest(message))) => {
+                    lease.mark_served();
+                    return Err(blame_client(job).unwrap_or(DispatchError::Guest(message)));
+                }
+                Ok(Err(AttemptError::NotStarted)) => {
+                    tries -= 1;
+                    drop(lease);
+                    self.pause_if_gone(&release, job).await?;
+                    continue;
+                }
+                Ok(Err(AttemptError::Died(reason))) => reason,
+                // a killed instance's task is gone without a word
+                Err(_) => ExitReason::Killed,
+            };
+            drop(lease);
+            self.replay_or_fail(&release, job, &effects, tries, reason)?;
+        }
+    }
+
+    /// The release that took over from one that is closed.
+    fn successor(&self, closed: &Arc<Release>) -> Result<Arc<Release>, DispatchError> {
+        match self.current() {
+            Some(current) if !Arc::ptr_eq(&current, closed) => Ok(current),
+            _ => Err(DispatchError::Gone),
+        }
+    }
+
+    /// An instance that ended between the lease and the hand-over is about to leave the pool; lets
+    /// the supervisor see it rather than asking for it again at once.
+    async fn pause_if_gone(&self, release: &Release, job: &Job) -> Result<(), DispatchError> {
+        tokio::task::yield_now().await;
+        if job.time_left().is_zero() {
+            return Err(DispatchError::Deadline);
+        }
+        if release.pool.phase() == Phase::Closed && self.current().is_none() {
+            return Err(DispatchError::Gone);
+        }
+        Ok(())
+    }
+
+    fn shed(&self, refused: Refused) -> DispatchError {
+        if refused == Refused::Deadline {
+            return DispatchError::Deadline;
+        }
+        self.metrics.sheds.inc();
+        match refused {
+            Refused::Broken { retry_after } => DispatchError::Broken { retry_after },
+            _ => DispatchError::Overloaded {
+                retry_after: Duration::from_secs(1),
+            },
+        }
+    }
+
+    fn replay_or_fail(
+        &self,
+        release: &Release,
+        job: &Job,
+        effects: &Effects,
+        tries: u32,
+        reason: ExitReason,
+    ) -> Result<(), DispatchError> {
+        if let Some(error) = blame_client(job) {
+            return Err(error);
+        }
+        let interrupted = Interrupted {
+            policy: release.manifest.failover.replay,
+            method: &job.head.method,
+            no_effects: effects.none(),
+            body_replayable: job.body.replayable(),
+            tries,
+            time_left: job.time_left(),
+        };
+        let allowed = failover::may_replay(&interrupted).and_then(|()| {
+            let granted = self.budget.lock().withdraw(self.born.elapsed());
+            granted.then_some(()).ok_or(failover::Refusal::Budget)
+        });
+        match allowed {
+            Ok(()) => {
+                self.metrics.replays.inc();
+                info!(service = %self.name, request = %job.id, tries, reason = reason.word(), "a request is run again");
+                Ok(())
+            }
+            Err(_) if job.time_left().is_zero() => Err(DispatchError::Deadline),
+            Err(verdict) => Err(DispatchError::Interrupted { reason, verdict }),
+        }
+    }
+
+    /// A snapshot for the operator.
+    pub fn status(&self) -> ServiceStatus {
+        let current = self.current();
+        let instances = current
+            .as_ref()
+            .map(|release| release.pool.instances())
+            .unwrap_or_default();
+        let deploy_error = self.deploy_error.lock().clone();
+        let state = match &current {
+            None if deploy_error.is_some() => ServiceState::Refused,
+            None => ServiceState::Starting,
+            Some(release) => {
+                let live = instances
+                    .iter()
+                    .filter(|instance| instance.state != InstanceState::Draining)
+                    .count();
+                match release.pool.phase() {
+                    Phase::Broken { .. } | Phase::Probing => ServiceState::Broken,
+                    Phase::Draining | Phase::Closed => ServiceState::Draining,
+                    Phase::Open if live < release.manifest.instances.count.get() => {
+                        ServiceState::Degraded
+                    }
+                    Phase::Open => ServiceState::Ready,
+                }
+            }
+        };
+        ServiceStatus {
+            name: self.name.to_string(),
+            state,
+            release: current.as_ref().map(|release| ReleaseStatus {
+                digest: release.info.digest.to_string(),
+                deployed_at: unix_seconds(release.info.made),
+            }),
+            routes: current
+                .as_ref()
+                .map(|release| {
+                    release
+                        .manifest
+                        .routes
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect()
+                })
+                .unwrap_or_default(),
+            instances,
+            queued: current.as_ref().map_or(0, |release| release.pool.load().1),
+            counts: Counts {
+                requests: self.requests.load(Ordering::Relaxed),
+                starts: self.metrics.starts.get(),
+                exits: self.metrics.exits(),
+                replays: self.metrics.replays.get(),
+                sheds: self.metrics.sheds.get(),
+                deploys: self.metrics.deploys.get(),
+            },
+            last_deploy_error: deploy_error,
+        }
+    }
+}
+
+/// An instance can't be blamed for a body that its client broke.
+fn blame_client(job: &Job) -> Option<DispatchError> {
+    if job.body.too_large() {
+        Some(DispatchError::TooLarge {
+            limit: job.body.limit(),
+        })
+    } else if job.body.client_broke_off() {
+        Some(DispatchError::ClientBody)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

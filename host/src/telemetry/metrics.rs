@@ -1,0 +1,301 @@
+//! Metric families, by Prometheus' conventions: base units, `_total` on counters.
+//!
+//! Each service gets its handles once, so that counting a request takes no look-up by name but for
+//! the status.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::config::ServiceName;
+use crate::keyvalue::Stats;
+use crate::service::exit::ExitReason;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByService {
+    service: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStatus {
+    service: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    service: String,
+    reason: &'static str,
+}
+
+fn latency() -> Histogram {
+    // 0.1 ms to 26 s: three buckets to each factor of ten is what a p99 needs
+    Histogram::new(exponential_buckets(0.0001, 2.0, 19))
+}
+
+/// All metric families of one process.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<ByStatus, Counter>,
+    duration: Family<ByService, Histogram, fn() -> Histogram>,
+    in_flight: Family<ByService, Gauge>,
+    queue: Family<ByService, Gauge>,
+    instances: Family<ByService, Gauge>,
+    sheds: Family<ByService, Counter>,
+    starts: Family<ByService, Counter>,
+    exits: Family<ByReason, Counter>,
+    replays: Family<ByService, Counter>,
+    deploys: Family<ByService, Counter>,
+    deploy_failures: Family<ByService, Counter>,
+    connections: Gauge,
+    unrouted: Counter,
+    keyvalue_operations: Gauge,
+    keyvalue_commits: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Registers every family.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("wharf"),
+            requests: Family::default(),
+            duration: Family::new_with_constructor(latency),
+            in_flight: Family::default(),
+            queue: Family::default(),
+            instances: Family::default(),
+            sheds: Family::default(),
+            starts: Family::default(),
+            exits: Family::default(),
+            replays: Family::default(),
+            deploys: Family::default(),
+            deploy_failures: Family::default(),
+            connections: Gauge::default(),
+            unrouted: Counter::default(),
+            keyvalue_operations: Gauge::default(),
+            keyvalue_commits: Gauge::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let to = &mut self.registry;
+        to.register(
+            "requests",
+            "Requests answered, by status",
+            self.requests.clone(),
+        );
+        let help = "Time from a request's arrival to the head of its response";
+        to.register_with_unit(
+            "request_duration",
+            help,
+            Unit::Seconds,
+            self.duration.clone(),
+        );
+        to.register(
+            "requests_in_flight",
+            "Requests in instances",
+            self.in_flight.clone(),
+        );
+        to.register(
+            "queue_depth",
+            "Jobs waiting for an instance",
+            self.queue.clone(),
+        );
+        to.register(
+            "instances_ready",
+            "Instances that can take jobs",
+            self.instances.clone(),
+        );
+        to.register(
+            "sheds",
+            "Jobs refused for overload or by the breaker",
+            self.sheds.clone(),
+        );
+        to.register(
+            "instance_starts",
+            "Instances that became ready",
+            self.starts.clone(),
+        );
+        to.register(
+            "instance_exits",
+            "Instances that ended, by reason",
+            self.exits.clone(),
+        );
+        to.register(
+            "replays",
+            "Interrupted requests that were run again",
+            self.replays.clone(),
+        );
+        to.register("deploys", "Releases published", self.deploys.clone());
+        to.register(
+            "deploy_failures",
+            "Files that were not taken",
+            self.deploy_failures.clone(),
+        );
+        to.register(
+            "connections",
+            "Open client connections",
+            self.connections.clone(),
+        );
+        to.register(
+            "requests_unrouted",
+            "Requests that no service's route matches",
+            self.unrouted.clone(),
+        );
+        let help = "Write operations of the key-value store since the start";
+        to.register(
+            "keyvalue_write_operations",
+            help,
+            self.keyvalue_operations.clone(),
+        );
+        let help = "Durable commits that those writes took";
+        to.register("keyvalue_commits", help, self.keyvalue_commits.clone());
+    }
+
+    /// The handles of one service.
+    pub fn service(&self, name: &ServiceName) -> ServiceMetrics {
+        let label = ByService {
+            service: name.to_string(),
+        };
+        ServiceMetrics {
+            name: name.to_string(),
+            requests: self.requests.clone(),
+            duration: self.duration.get_or_create_owned(&label),
+            in_flight: self.in_flight.get_or_create_owned(&label),
+            queue: self.queue.get_or_create_owned(&label),
+            instances: self.instances.get_or_create_owned(&label),
+            sheds: self.sheds.get_or_create_owned(&label),
+            starts: self.starts.get_or_create_owned(&label),
+            exits: ExitReason::ALL.map(|reason| {
+                let label = ByReason {
+                    service: name.to_string(),
+                    reason: reason.word(),
+                };
+                (reason, self.exits.get_or_create_owned(&label))
+            }),
+            replays: self.replays.get_or_create_owned(&label),
+            deploys: self.deploys.get_or_create_owned(&label),
+            deploy_failures: self.deploy_failures.get_or_create_owned(&label),
+        }
+    }
+
+    /// Notes what the key-value store has done so far.
+    pub fn keyvalue(&self, stats: Stats) {
+        self.keyvalue_operations
+            .set(stats.operations.try_into().unwrap_or(i64::MAX));
+        self.keyvalue_commits
+            .set(stats.commits.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// Open client connections.
+    pub fn connections(&self) -> &Gauge {
+        &self.connections
+    }
+
+    /// Requests that no route matches.
+    pub fn unrouted(&self) -> &Counter {
+        &self.unrouted
+    }
+
+    /// Everything in the OpenMetrics text format 1.0.
+    ///
+    /// # Errors
+    ///
+    /// A metric that can't be written as text; a bug.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// The metrics of one service.
+#[derive(Clone, Debug)]
+pub struct ServiceMetrics {
+    name: String,
+    requests: Family<ByStatus, Counter>,
+    /// Seconds from a request's arrival to its response's head.
+    pub duration: Histogram,
+    /// Requests in instances; set when metrics are asked for.
+    pub in_flight: Gauge,
+    /// Jobs that wait; set when metrics are asked for.
+    pub queue: Gauge,
+    /// Instances that can take jobs; set when metrics are asked for.
+    pub instances: Gauge,
+    /// Jobs refused.
+    pub sheds: Counter,
+    /// Instances that became ready.
+    pub starts: Counter,
+    exits: [(ExitReason, Counter); ExitReason::ALL.len()],
+    /// Tries run again.
+    pub replays: Counter,
+    /// Releases published.
+    pub deploys: Counter,
+    /// Files not taken.
+    pub deploy_failures: Counter,
+}
+
+impl ServiceMetrics {
+    /// A request was answered.
+    pub fn answered(&self, status: http::StatusCode) {
+        let label = ByStatus {
+            service: self.name.clone(),
+            status: status.as_u16(),
+        };
+        self.requests.get_or_create(&label).inc();
+    }
+
+    /// An instance ended.
+    pub fn exited(&self, reason: ExitReason) {
+        if let Some((_, counter)) = self.exits.iter().find(|(of, _)| *of == reason) {
+            counter.inc();
+        }
+    }
+
+    /// Instances that ended, for whatever reason.
+    pub fn exits(&self) -> u64 {
+        self.exits.iter().map(|(_, counter)| counter.get()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_families_services_and_reasons() {
+        let metrics = Metrics::new();
+        let login = metrics.service(&"login".parse().unwrap());
+        login.answered(http::StatusCode::OK);
+        login.exited(ExitReason::Trap);
+        login.duration.observe(0.002);
+        let text = metrics.encode().unwrap();
+        assert!(
+            text.contains(r#"wharf_requests_total{service="login",status="200"} 1"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"wharf_instance_exits_total{service="login",reason="trap"} 1"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"wharf_instance_exits_total{service="login",reason="memory"} 0"#),
+            "{text}"
+        );
+        assert!(
+            text.contains("wharf_request_duration_seconds_bucket"),
+            "{text}"
+        );
+        assert_eq!(login.exits(), 1);
+    }
+}

@@ -1,0 +1,123 @@
+//! The engine all components are compiled for and run in.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tracing::warn;
+use wasmtime::component::Linker;
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::state::State;
+use super::{config, keyvalue};
+use crate::config::Sandbox as Limits;
+
+/// How often a running guest is looked at. A guest past its deadline ends at most this late, plus
+/// the time it waits for its turn on a worker thread.
+pub(super) const TICK: Duration = Duration::from_millis(5);
+
+/// The engine, and the linker with everything that a guest may import.
+pub struct Sandbox {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<State>,
+    _ticker: Ticker,
+}
+
+impl Sandbox {
+    /// Sets the engine up.
+    ///
+    /// # Errors
+    ///
+    /// An operating system that can't give what the limits ask for.
+    pub fn new(limits: &Limits) -> Result<Arc<Self>> {
+        let engine = match Engine::new(&engine_config(Some(limits))) {
+            Ok(engine) => engine,
+            Err(error) => {
+                warn!(%error, "no address space for a pool of sandboxes; each is made on its own, which is slower");
+                Engine::new(&engine_config(None))
+                    .map_err(anyhow::Error::from)
+                    .context("the WebAssembly engine could not be made")?
+            }
+        };
+        let linker = linker(&engine)?;
+        let ticker = Ticker::start(engine.clone())?;
+        Ok(Arc::new(Self {
+            engine,
+            linker,
+            _ticker: ticker,
+        }))
+    }
+}
+
+fn engine_config(pool: Option<&Limits>) -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.wasm_component_model_async(true);
+    // a component is untrusted input: no feature beyond what guests' compilers emit today
+    config.wasm_memory64(false);
+    if let Some(limits) = pool {
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(limits)));
+    }
+    config
+}
+
+/// Room for `max_instances` components, each with the few core instances that a component made of
+/// one program and its adapters has.
+fn pooling(limits: &Limits) -> PoolingAllocationConfig {
+    let instances = limits.max_instances.get();
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances);
+    pool.total_core_instances(instances.saturating_mul(8));
+    pool.max_core_instances_per_component(64);
+    pool.total_memories(instances.saturating_mul(2));
+    pool.max_memories_per_component(8);
+    pool.max_memory_size(limits.max_memory);
+    pool.total_tables(instances.saturating_mul(4));
+    pool.max_tables_per_component(32);
+    pool.total_stacks(instances.saturating_mul(2));
+    pool.total_gc_heaps(instances);
+    pool
+}
+
+/// Both generations of `wasi:http`, the whole of WASI 0.2 and 0.3 around them (files and sockets
+/// are there to be linked, and refuse), key-value in both drafts, and settings.
+fn linker(engine: &Engine) -> Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    keyvalue::add_to_linker(&mut linker)?;
+    config::add_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+/// Moves the engine's epoch. A thread of the operating system's, because a spinning guest can hold
+/// the very worker that drives tokio's timers.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+}
+
+impl Ticker {
+    fn start(engine: Engine) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        std::thread::Builder::new()
+            .name("epoch".into())
+            .spawn(move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    std::thread::sleep(TICK);
+                    engine.increment_epoch();
+                }
+            })
+            .context("the epoch thread could not be started")?;
+        Ok(Self { stop })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}

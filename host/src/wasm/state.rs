@@ -1,0 +1,102 @@
+//! What one instance's store holds beside the guest.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::active::Active;
+use super::limits::MemoryLimit;
+use super::outbound::Outbound;
+use super::refusals::Refusals;
+use super::stdio::GuestLog;
+use crate::config::{Grants, Log};
+use crate::keyvalue::Store as KeyValueStore;
+use crate::service::exit::InstanceId;
+use crate::service::pool::Vitals;
+
+/// Handles that a guest may hold at once: streams, headers, bodies, buckets.
+const MAX_HANDLES: usize = 10_000;
+
+/// Bytes of random that a guest may ask for in one call.
+const MAX_RANDOM: u64 = 1 << 20;
+
+/// What an instance is made from, the same for all instances of a release.
+pub(super) struct Blueprint {
+    /// The service, for logs.
+    pub service: Arc<str>,
+    /// The manifest that a refused call names.
+    pub manifest_file: Arc<str>,
+    /// What the guest may do.
+    pub grants: Arc<Grants>,
+    /// Where buckets are.
+    pub keyvalue: Arc<dyn KeyValueStore>,
+    /// Bytes of memory.
+    pub memory: usize,
+    /// How much the guest may log.
+    pub log: Log,
+}
+
+/// See the module.
+pub(super) struct State {
+    pub(super) blueprint: Arc<Blueprint>,
+    pub(super) instance: InstanceId,
+    pub(super) table: ResourceTable,
+    pub(super) active: Active,
+    pub(super) memory: MemoryLimit,
+    pub(super) refusals: Refusals,
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outbound: Outbound,
+}
+
+impl State {
+    pub(super) fn new(
+        blueprint: &Arc<Blueprint>,
+        instance: InstanceId,
+        vitals: Arc<Vitals>,
+        active: Active,
+    ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        let log = |stream| GuestLog::new(blueprint, instance, stream);
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.stdout(log("stdout")).stderr(log("stderr"));
+        wasi.max_random_size(MAX_RANDOM);
+        wasi.allow_tcp(false).allow_udp(false);
+        for (name, value) in &blueprint.grants.env {
+            wasi.env(name, value.expose());
+        }
+        Self {
+            table,
+            memory: MemoryLimit::new(blueprint.memory, vitals),
+            refusals: Refusals::default(),
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            outbound: Outbound::new(Arc::clone(blueprint), active.clone()),
+            blueprint: Arc::clone(blueprint),
+            instance,
+            active,
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outbound,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
+    }
+}
