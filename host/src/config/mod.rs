@@ -8,17 +8,35 @@
 //!
 //! A refusal is a [`ConfigError`]: file, key, what is wrong and what is allowed.
 
-mod decode;
 mod error;
 mod grants;
+mod http_grant;
 mod manifest;
 mod name;
-mod section;
+mod raw;
 mod server;
-mod units;
+
+use std::num::{NonZeroU32, NonZeroUsize};
 
 pub use error::ConfigError;
-pub use grants::{Grants, HttpGrant, InvalidHttpGrant, Scheme, Setting};
+pub use grants::{Grants, Setting};
+pub use http_grant::{HttpGrant, InvalidHttpGrant, Scheme};
 pub use manifest::{Failover, Instances, Limits, Manifest, Replay, Restart};
 pub use name::{InvalidName, ServiceName};
 pub use server::{Config, DEFAULT_FILE, Deploy, Drain, Http, Log, LogFormat, Overrides, Sandbox};
+
+/// `number`, or 1 if it is 0: for defaults, which are constants.
+const fn at_least_one(number: usize) -> NonZeroUsize {
+    match NonZeroUsize::new(number) {
+        Some(number) => number,
+        None => NonZeroUsize::MIN,
+    }
+}
+
+/// The same for 32 bits.
+const fn at_least_one_u32(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => NonZeroU32::MIN,
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -41,6 +42,12 @@ impl ServiceName {
         } else {
             Err(InvalidName(name.to_owned()))
         }
+    }
+
+    /// The service that a file belongs to: `login` for `services/login.wasm` and for
+    /// `services/login.toml`.
+    pub fn of_file(file: &Path) -> Result<Self, InvalidName> {
+        Self::parse(&file.file_stem().unwrap_or_default().to_string_lossy())
     }
 
     /// The name as text.
@@ -115,6 +122,17 @@ mod tests {
         ] {
             let error = ServiceName::parse(name).unwrap_err().to_string();
             assert!(error.contains("1 to 63 of a-z, 0-9"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_belongs_to_the_service_of_its_stem() {
+        let of_file = |file: &str| ServiceName::of_file(Path::new(file));
+        assert_eq!(of_file("services/login.wasm").unwrap().as_str(), "login");
+        assert_eq!(of_file("login.toml").unwrap().as_str(), "login");
+        // An editor's or a download's temporary files are no services.
+        for file in ["login.wasm.tmp", ".login.wasm", ".wasm", "login~", "/"] {
+            assert!(of_file(file).is_err(), "{file}");
         }
     }
 

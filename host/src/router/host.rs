@@ -87,20 +87,22 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// The text under which a host is looked up: what [`HostPattern`] displays for it. Borrowed if
-/// the host came like that, as nearly all do.
-pub(super) fn canonical(host: &str) -> Cow<'_, str> {
+/// The text under which a host is looked up: what [`HostPattern`] displays for it. `None` for
+/// what is too long to be a host. Borrowed if the host came like that, as nearly all do.
+pub(super) fn canonical(host: &str) -> Option<Cow<'_, str>> {
     let host = strip_dot(host);
-    if host.starts_with('[') {
-        return match parse_ip(host) {
-            Some(ip) => Cow::Owned(HostPattern::Ip(ip).to_string()),
-            None => Cow::Borrowed(host),
-        };
+    if host.len() > MAX_NAME {
+        return None;
     }
-    if host.len() <= MAX_NAME && host.bytes().any(|b| b.is_ascii_uppercase()) {
-        return Cow::Owned(host.to_ascii_lowercase());
-    }
-    Cow::Borrowed(host)
+    Some(if host.starts_with('[') {
+        parse_ip(host).map_or(Cow::Borrowed(host), |ip| {
+            HostPattern::Ip(ip).to_string().into()
+        })
+    } else if host.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    })
 }
 
 fn strip_dot(host: &str) -> &str {

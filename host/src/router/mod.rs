@@ -22,3 +22,6 @@ mod table;
 pub use host::{HostPattern, InvalidHost};
 pub use pattern::{InvalidPattern, Pattern};
 pub use table::{Conflict, Table};
+
+#[cfg(test)]
+mod tests;

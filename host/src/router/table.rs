@@ -106,7 +106,8 @@ impl<T> Table<T> {
     /// A path that doesn't start with a slash, such as that of `OPTIONS *`, is nobody's.
     pub fn find(&self, host: Option<&str>, path: &str) -> Option<&T> {
         let path = path.strip_prefix('/')?;
-        let route = self.trees(host).find_map(|tree| tree.find(path))?;
+        let named = host.and_then(|host| self.find_on_host(host, path));
+        let route = named.or_else(|| self.anywhere.find(path))?;
         self.targets.get(self.routes.get(route)?.target)
     }
 
@@ -117,19 +118,19 @@ impl<T> Table<T> {
             .map(|route| (&route.pattern, &route.service))
     }
 
-    /// The trees of paths that are in question for a host, the one with most precedence first.
-    fn trees(&self, host: Option<&str>) -> impl Iterator<Item = &Node> {
-        let host = host.map(canonical);
-        let exact = host.as_deref().and_then(|host| self.hosts.get(host));
-        let mut wildcards = Vec::new();
-        if let Some(host) = host.as_deref()
-            && !self.wildcards.is_empty()
-        {
-            // The first dot leaves the longest suffix. A first label must not be empty.
-            let suffixes = host.match_indices('.').filter(|(dot, _)| *dot > 0);
-            wildcards.extend(suffixes.filter_map(|(dot, _)| self.wildcards.get(&host[dot + 1..])));
+    /// Searches the routes that name this host, or one below which it is.
+    fn find_on_host(&self, host: &str, path: &str) -> Option<usize> {
+        let host = canonical(host)?;
+        if let Some(route) = self.hosts.get(&*host).and_then(|tree| tree.find(path)) {
+            return Some(route);
         }
-        exact.into_iter().chain(wildcards).chain([&self.anywhere])
+        if self.wildcards.is_empty() {
+            return None;
+        }
+        // The first dot leaves the longest suffix. Before it there must be a label.
+        host.match_indices('.')
+            .filter(|(dot, _)| *dot > 0)
+            .find_map(|(dot, _)| self.wildcards.get(&host[dot + 1..])?.find(path))
     }
 
     fn insert(&mut self, route: Route) -> Result<(), Conflict> {

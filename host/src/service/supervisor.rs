@@ -456,7 +456,7 @@ impl Keeper {
         let service = &self.release.service;
         if exit.reason.is_failure() {
             warn!(%service, instance = %running.id, reason = exit.reason.word(), served, requests = ?exit.requests,
-                message = exit.message, backtrace = ?exit.backtrace, "an instance ended");
+                cause = exit.message, backtrace = ?exit.backtrace, "an instance ended");
         } else {
             tracing::debug!(%service, instance = %running.id, reason = exit.reason.word(), served, "an instance ended");
         }
@@ -481,6 +481,3 @@ fn plain(reason: ExitReason, message: impl Into<String>) -> Ended {
         repeat: false,
     }
 }
-
-#[cfg(test)]
-mod tests;

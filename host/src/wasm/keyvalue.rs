@@ -3,7 +3,10 @@
 //! A write is recorded as an effect before it is asked for. Reads, refused buckets and calls that
 //! fail their checks are none.
 
-#![expect(unreachable_pub, reason = "the bindings re-export the types they are given")]
+#![expect(
+    unreachable_pub,
+    reason = "the bindings re-export the types they are given"
+)]
 
 use std::sync::Arc;
 

@@ -41,7 +41,6 @@ pub(super) struct Blueprint {
 /// See the module.
 pub(super) struct State {
     pub(super) blueprint: Arc<Blueprint>,
-    pub(super) instance: InstanceId,
     pub(super) table: ResourceTable,
     pub(super) active: Active,
     pub(super) memory: MemoryLimit,
@@ -76,7 +75,6 @@ impl State {
             http: WasiHttpCtx::new(),
             outbound: Outbound::new(Arc::clone(blueprint), active.clone()),
             blueprint: Arc::clone(blueprint),
-            instance,
             active,
         }
     }

@@ -65,7 +65,10 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
 /// Writes a duration in the largest unit that shows it as a whole number.
 pub(super) fn show_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    match TIME_UNITS.iter().find(|(_, unit)| millis % unit == 0) {
+    match TIME_UNITS
+        .iter()
+        .find(|(_, unit)| millis.is_multiple_of(*unit))
+    {
         Some((name, unit)) if millis > 0 => format!("\"{}{name}\"", millis / unit),
         _ => format!("\"{millis}ms\""),
     }
@@ -73,7 +76,10 @@ pub(super) fn show_duration(duration: Duration) -> String {
 
 /// Writes a number of bytes in the largest binary unit that shows it as a whole number.
 pub(super) fn show_size(bytes: u64) -> String {
-    match SIZE_UNITS.iter().find(|(_, unit)| bytes % unit == 0) {
+    match SIZE_UNITS
+        .iter()
+        .find(|(_, unit)| bytes.is_multiple_of(*unit))
+    {
         Some((name, unit)) if bytes > 0 => format!("\"{}{name}\"", bytes / unit),
         _ => format!("\"{bytes}B\""),
     }

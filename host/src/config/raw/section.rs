@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use super::ConfigError;
 use super::units::{Count, Limit, Size, Span, show_duration, show_size};
+use crate::config::ConfigError;
 
 /// The longest duration that can be asked for. Whatever is longer is a mistake, and the sum of
 /// any few of them and the present can't overflow.
@@ -159,20 +159,4 @@ fn wrong_size(bytes: u64, allowed: &RangeInclusive<u64>) -> String {
         show_size(*allowed.start()),
         show_size(*allowed.end())
     )
-}
-
-/// `number`, or 1 if it is 0: writes a default that can't be 0 as a constant.
-pub(super) const fn at_least_one(number: usize) -> NonZeroUsize {
-    match NonZeroUsize::new(number) {
-        Some(number) => number,
-        None => NonZeroUsize::MIN,
-    }
-}
-
-/// The same as [`at_least_one`] for 32 bits.
-pub(super) const fn at_least_one_u32(number: u32) -> NonZeroU32 {
-    match NonZeroU32::new(number) {
-        Some(number) => number,
-        None => NonZeroU32::MIN,
-    }
 }

@@ -1,6 +1,6 @@
 //! From the text of a file to raw values, with errors that name the key.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::marker::PhantomData;
 use std::path::Path;
 
@@ -8,7 +8,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_path_to_error::Segment;
 
-use super::ConfigError;
+use crate::config::ConfigError;
+
+/// How the only key of the table begins as which the TOML parser passes a date or time.
+pub(super) const TOML_PRIVATE: &str = "$__toml_private";
 
 /// Decodes the TOML in `text`; `file` is where it came from, for messages.
 pub(super) fn decode<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, ConfigError> {
@@ -64,13 +67,19 @@ fn key_path(path: &serde_path_to_error::Path) -> (String, String) {
     let mut last = String::new();
     for segment in path {
         match segment {
-            Segment::Seq { index } => shown += &format!("[{index}]"),
+            Segment::Seq { index } => {
+                // Writing to a `String` can't fail.
+                let _ = write!(shown, "[{index}]");
+            }
             Segment::Map { key } => {
+                last.clone_from(key);
+                if key.starts_with(TOML_PRIVATE) {
+                    continue;
+                }
                 if !shown.is_empty() {
                     shown.push('.');
                 }
                 shown += &quote(key);
-                last.clone_from(key);
             }
             // The variant is the value, and the message quotes it.
             Segment::Enum { .. } | Segment::Unknown => {}
@@ -122,6 +131,18 @@ fn explain(message: String, key: &str) -> String {
         .strip_prefix("invalid type: ")
         .and_then(|rest| rest.split_once(", expected "))
     {
+        let found = match found {
+            "map" => "a table or date",
+            "sequence" => "a list",
+            // It may be a secret.
+            found if found.starts_with("string ") => "a string",
+            found => found,
+        };
+        let expected = if expected == "a sequence" {
+            "a list"
+        } else {
+            expected
+        };
         return format!("{found} cannot stand here; allowed: {expected}");
     }
     message
