@@ -36,6 +36,14 @@ pub struct App {
     sandbox: Arc<Sandbox>,
 }
 
+/// A server that is up, for whoever started it.
+pub struct Serving {
+    /// Where requests come in.
+    pub address: SocketAddr,
+    /// The services, as they change.
+    pub catalog: Arc<Catalog>,
+}
+
 impl App {
     /// Takes everything that can fail to be had: directories, addresses, the data, the engine.
     ///
@@ -63,12 +71,12 @@ impl App {
     }
 
     /// Serves until a signal, then drains. Prints where it listens once every service that was
-    /// there at the start is up or refused.
+    /// there at the start is up or refused, and then calls `announced`.
     ///
     /// # Errors
     ///
     /// A failure of the host; a guest's never ends it.
-    pub async fn run(self) -> Result<()> {
+    pub async fn run(self, announced: impl FnOnce(Serving) + Send + 'static) -> Result<()> {
         let signals = Signals::take()?;
         let (stop, stopping) = watch::channel(false);
         let (ready, is_ready) = watch::channel(false);
@@ -88,6 +96,10 @@ impl App {
             Arc::clone(&self.keyvalue),
             is_ready.clone(),
         );
+        let serving = Serving {
+            address: front_address,
+            catalog: Arc::clone(&catalog),
+        };
         let controller = Controller::new(
             self.config,
             self.sandbox,
@@ -100,7 +112,11 @@ impl App {
         // the admin listener answers from the start to the end of the drain
         let admin = tokio::spawn(admin.serve(self.admin));
         let front = tokio::spawn(ingress.serve(self.front, stopping.clone()));
-        let announced = tokio::spawn(announce(is_ready, front_address, admin_address));
+        let announced = tokio::spawn(async move {
+            if announce(is_ready, front_address, admin_address).await {
+                announced(serving);
+            }
+        });
         let work = async move {
             // requests first: the instances they run in are drained only after them
             let (front_over, over) = watch::channel(false);
@@ -131,13 +147,16 @@ impl App {
 }
 
 /// Says where the server listens, on standard output, for people and for scripts that wait for it.
-async fn announce(mut ready: watch::Receiver<bool>, front: SocketAddr, admin: SocketAddr) {
-    if ready.wait_for(|ready| *ready).await.is_ok() {
-        let mut out = std::io::stdout().lock();
-        // nobody may be reading; that is no reason to stop serving
-        let _ = writeln!(out, "listening on http://{front}\nadmin on http://{admin}");
-        let _ = out.flush();
+/// `false` if it ended before it was ready.
+async fn announce(mut ready: watch::Receiver<bool>, front: SocketAddr, admin: SocketAddr) -> bool {
+    if ready.wait_for(|ready| *ready).await.is_err() {
+        return false;
     }
+    let mut out = std::io::stdout().lock();
+    // nobody may be reading; that is no reason to stop serving
+    let _ = writeln!(out, "listening on http://{front}\nadmin on http://{admin}");
+    let _ = out.flush();
+    true
 }
 
 fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener> {

@@ -286,6 +286,7 @@ mod tests {
         StreamBody::new(futures::stream::iter(frames)).boxed_unsync()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the item type of a body's stream")]
     fn data(text: &'static str) -> Result<Frame<Bytes>, BodyError> {
         Ok(Frame::data(Bytes::from_static(text.as_bytes())))
     }

@@ -26,7 +26,7 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
-/// OpenMetrics text.
+/// The metrics, as `OpenMetrics` text.
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     for service in admin.catalog.load().values() {
         let (in_flight, queued, ready) = match service.current() {

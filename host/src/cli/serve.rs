@@ -60,7 +60,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         arguments.addresses.overrides(arguments.dir),
     )?;
     logging::init(&config.log)?;
-    runtime()?.block_on(async { App::build(config).await?.run().await })?;
+    runtime()?.block_on(async { App::build(config).await?.run(|_| ()).await })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -113,11 +113,11 @@ impl Controller {
 
     /// One look at the directory. `true` if files were still being written.
     async fn look(&mut self, mut scanner: Scanner) -> (Scanner, bool) {
-        let scanned = tokio::task::spawn_blocking(move || {
+        let scanning = tokio::task::spawn_blocking(move || {
             let found = scanner.scan();
             (scanner, found)
         });
-        let (scanner, found) = match scanned.await {
+        let (scanner, found) = match scanning.await {
             Ok((scanner, Ok(found))) => (scanner, found),
             Ok((scanner, Err(error))) => {
                 let directory = self.workshop.config.services.display();

@@ -73,7 +73,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn one(settled: Option<u8>, known: Option<Known>) -> Vec<Step> {
+    fn one(settled: Option<u8>, known: impl Into<Option<Known>>) -> Vec<Step> {
         let found = Found {
             settled: settled
                 .map(|number| (name("a"), print(number)))
@@ -83,16 +83,20 @@ mod tests {
         };
         diff(
             &found,
-            &known.map(|known| (name("a"), known)).into_iter().collect(),
+            &known
+                .into()
+                .map(|known| (name("a"), known))
+                .into_iter()
+                .collect(),
         )
     }
 
-    fn known(running: Option<u8>, judged: Option<u8>) -> Option<Known> {
-        Some(Known {
+    fn known(running: Option<u8>, judged: Option<u8>) -> Known {
+        Known {
             running: running.map(print),
             judged: judged.map(print),
             ..Known::default()
-        })
+        }
     }
 
     #[test]
@@ -126,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_is_being_written_or_prepared_is_left_alone() {
-        let running = known(Some(1), Some(1)).unwrap();
+        let running = known(Some(1), Some(1));
         let found = Found {
             settled: BTreeMap::new(),
             unsettled: vec![name("a")],
@@ -156,7 +160,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_carried_out_plan_leaves_nothing_to_do(settled in prop::option::of(0u8..3), running in prop::option::of(0u8..3), judged in prop::option::of(0u8..3)) {
-            let mut state = known(running, judged).unwrap();
+            let mut state = known(running, judged);
             match one(settled, Some(state.clone())).first() {
                 Some(Step::Deploy(_)) => { state.running = settled.map(print); state.judged = settled.map(print); }
                 Some(Step::Settle(_)) => state.judged = settled.map(print),

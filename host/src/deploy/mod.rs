@@ -12,3 +12,4 @@ mod scan;
 mod watcher;
 
 pub use controller::{Catalog, Controller};
+pub(crate) use scan::sha256;

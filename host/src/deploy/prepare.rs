@@ -13,7 +13,7 @@ use super::scan::{Files, Fingerprint, sha256};
 use crate::config::{Config, Manifest, ServiceName};
 use crate::keyvalue::Store as KeyValueStore;
 use crate::service::pool::{Pool, PoolLimits};
-use crate::service::supervisor::Supervisor;
+use crate::service::supervisor::{Crew, Supervisor};
 use crate::service::{Ledger, Release, ReleaseInfo, Service};
 use crate::wasm::{Component, Launcher, Sandbox};
 
@@ -171,15 +171,15 @@ async fn warm(
         Arc::clone(&workshop.keyvalue),
     );
     let pool = Pool::new(PoolLimits::of(&manifest));
-    let (supervisor, warmed) = Supervisor::start(
-        Arc::clone(&pool),
-        Arc::new(launcher),
-        manifest.instances.count,
-        manifest.restart.clone(),
-        Arc::clone(&info),
-        Arc::clone(&workshop.ledger),
-        service.metrics.clone(),
-    );
+    let (supervisor, warmed) = Supervisor::start(Crew {
+        pool: Arc::clone(&pool),
+        launcher: Arc::new(launcher),
+        count: manifest.instances.count,
+        restart: manifest.restart.clone(),
+        release: Arc::clone(&info),
+        ledger: Arc::clone(&workshop.ledger),
+        metrics: service.metrics.clone(),
+    });
     match warmed.await {
         Ok(Ok(())) => {}
         Ok(Err(exit)) => {

@@ -1,6 +1,7 @@
 //! What the services directory holds now.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -22,12 +23,13 @@ pub(super) struct Fingerprint {
 }
 
 /// SHA-256 as lower-case hex.
-pub(super) fn sha256(bytes: &[u8]) -> Arc<str> {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect::<String>()
-        .into()
+pub(crate) fn sha256(bytes: &[u8]) -> Arc<str> {
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        // writing to a string can't fail
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex.into()
 }
 
 /// The files of one service.
@@ -228,7 +230,7 @@ mod tests {
     fn a_file_that_was_just_written_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("login.wasm"), "half").unwrap();
-        let mut scanner = Scanner::new(directory.path().to_owned(), Duration::from_secs(3600));
+        let mut scanner = Scanner::new(directory.path().to_owned(), Duration::from_hours(1));
         let found = scanner.scan().unwrap();
         assert!(found.settled.is_empty());
         assert_eq!(found.unsettled.len(), 1);

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use self::respond::Problem;
-use crate::body::{Body, BodyError, ReplayBody};
+use crate::body::{Body, BodyError, ReplayBody, empty};
 use crate::config::Http;
 use crate::dispatch::{DispatchError, Job, RequestId};
 use crate::router::Table;
@@ -165,6 +165,8 @@ async fn run(
             Err(_) => return Err(DispatchError::ClientTooSlow),
         }
     }
+    // hyper leaves a body out of the answer to HEAD only in HTTP/1
+    let bare = head.method == Method::HEAD && head.version >= Version::HTTP_2;
     let job = Job {
         id: id.clone(),
         head,
@@ -172,7 +174,12 @@ async fn run(
         deadline,
         hops: 0,
     };
-    target.service.dispatch(&target.release, &job).await
+    let response = target.service.dispatch(&target.release, &job).await?;
+    Ok(if bare {
+        response.map(|_| empty())
+    } else {
+        response
+    })
 }
 
 async fn accept(

@@ -39,19 +39,22 @@ pub enum ExitReason {
     Start,
     /// An operator ended it, or a drain ran out of time.
     Killed,
+    /// Its clients had gone, and the guest didn't come to an end by itself.
+    Abandoned,
     /// The host's own code failed. A bug of Wharf.
     Host,
 }
 
 impl ExitReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Retired,
         Self::Trap,
         Self::Deadline,
         Self::Memory,
         Self::Start,
         Self::Killed,
+        Self::Abandoned,
         Self::Host,
     ];
 
@@ -64,6 +67,7 @@ impl ExitReason {
             Self::Memory => "memory",
             Self::Start => "start",
             Self::Killed => "killed",
+            Self::Abandoned => "abandoned",
             Self::Host => "host",
         }
     }
@@ -86,6 +90,7 @@ impl fmt::Display for ExitReason {
             Self::Memory => "it asked for more memory than its limit",
             Self::Start => "it could not be started",
             Self::Killed => "it was killed",
+            Self::Abandoned => "its clients had gone",
             Self::Host => "the host failed",
         })
     }

@@ -101,12 +101,12 @@ impl RetryBudget {
     /// Replays earned by one second.
     pub const PER_SECOND: f64 = 5.0;
     /// Replays that can be saved up.
-    pub const MOST: f64 = 100.0;
+    pub const MOST: f64 = 50.0;
 
-    /// A budget that starts with ten seconds' worth. `now` is any clock that only goes forward.
+    /// A budget that starts with two seconds' worth. `now` is any clock that only goes forward.
     pub fn new(now: Duration) -> Self {
         Self {
-            tokens: Self::PER_SECOND * 10.0,
+            tokens: Self::PER_SECOND * 2.0,
             at: now,
         }
     }
@@ -198,7 +198,7 @@ mod tests {
             for _ in 0..seconds * 20 {
                 if budget.withdraw(Duration::from_secs(seconds.into())) { replays += 1.0; }
             }
-            let earned = 50.0 + f64::from(requests) * 0.2 + f64::from(seconds) * 5.0;
+            let earned = 10.0 + f64::from(requests) * 0.2 + f64::from(seconds) * 5.0;
             prop_assert!(replays <= earned + 1e-6);
         }
     }

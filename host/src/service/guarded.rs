@@ -53,6 +53,54 @@ impl Guarded {
     }
 }
 
+impl Drop for Guarded {
+    /// The client went away, or wants no body (HEAD). What the guest still sends is taken and
+    /// thrown away: many guests trap when they can't write. It ends when the guest does, which the
+    /// instance sees to.
+    fn drop(&mut self) {
+        let Some(lease) = self.lease.take() else {
+            return;
+        };
+        lease.abandon();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let rest = Self {
+            inner: std::mem::take(&mut self.inner),
+            lease: None,
+            deadline: self.deadline,
+            alarm: self.alarm.take(),
+        };
+        runtime.spawn(async move {
+            let mut rest = rest;
+            while let Some(Ok(_)) = rest.frame().await {}
+            drop(lease);
+        });
+    }
+}
+
+/// Abandons a lease if the wait for its answer is given up.
+pub(super) struct Waiting(Option<Arc<Lease>>);
+
+impl Waiting {
+    pub(super) fn on(lease: &Arc<Lease>) -> Self {
+        Self(Some(Arc::clone(lease)))
+    }
+
+    /// The wait is over.
+    pub(super) fn over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(lease) = self.0.take() {
+            lease.abandon();
+        }
+    }
+}
+
 impl http_body::Body for Guarded {
     type Data = Bytes;
     type Error = BodyError;
@@ -76,10 +124,9 @@ impl http_body::Body for Guarded {
                 self.lease = None;
                 Poll::Ready(Some(Err(error)))
             }
-            Poll::Pending => self.poll_deadline(cx).map(|()| {
-                self.lease = None;
-                Some(Err(BodyError::Deadline))
-            }),
+            Poll::Pending => self
+                .poll_deadline(cx)
+                .map(|()| Some(Err(BodyError::Deadline))),
         }
     }
 

@@ -9,6 +9,8 @@ pub mod balance;
 pub mod exit;
 pub mod failover;
 mod guarded;
+mod keeper;
+pub mod launch;
 pub mod pool;
 mod queue;
 pub mod restart;
@@ -28,7 +30,7 @@ use tracing::info;
 
 use self::exit::{ExitLog, ExitReason, InstanceId, unix_seconds};
 use self::failover::{Interrupted, RetryBudget};
-use self::guarded::Guarded;
+use self::guarded::{Guarded, Waiting};
 use self::pool::{Phase, Pool, Refused};
 use self::status::{
     Counts, DeployError, InstanceState, ReleaseStatus, ServiceState, ServiceStatus,
@@ -182,12 +184,14 @@ impl Service {
                 reply,
                 lease: Arc::clone(&lease),
             };
+            let waiting = Waiting::on(&lease);
             let outcome = match lease.send(attempt) {
                 Ok(()) => timeout_at(job.deadline + GRACE, answer)
                     .await
                     .map_err(|_| DispatchError::Deadline)?,
                 Err(_not_started) => Ok(Err(AttemptError::NotStarted)),
             };
+            waiting.over();
             let reason = match outcome {
                 // whatever the guest made of a body that was cut, the client shall know why
                 Ok(Ok(_)) if job.body.too_large() => {

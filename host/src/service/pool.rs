@@ -38,6 +38,8 @@ pub type Mailbox = mpsc::UnboundedSender<Attempt>;
 pub struct Vitals {
     /// Bytes of linear memory and tables in use.
     pub memory: AtomicUsize,
+    /// Told by a lease whose client went away; the instance looks which of its leases it was.
+    pub abandoned: Notify,
 }
 
 /// The limits a pool works under.
@@ -137,7 +139,9 @@ pub struct Lease {
     pool: Arc<Pool>,
     instance: InstanceId,
     mailbox: Mailbox,
+    vitals: Arc<Vitals>,
     served: AtomicBool,
+    abandoned: AtomicBool,
 }
 
 impl Lease {
@@ -157,6 +161,18 @@ impl Lease {
     /// The instance it is a place in.
     pub fn instance(&self) -> InstanceId {
         self.instance
+    }
+
+    /// The client went away before it had its whole answer. What the guest still does for it is of
+    /// use to nobody.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+        self.vitals.abandoned.notify_one();
+    }
+
+    /// Whether the client went away.
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     /// The request was answered in full: useful work.
@@ -396,7 +412,9 @@ impl Pool {
             pool: Arc::clone(self),
             instance: slot.id,
             mailbox,
+            vitals: Arc::clone(&slot.vitals),
             served: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
         })
     }
 

@@ -175,7 +175,7 @@ mod tests {
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
             max_failures: NonZeroU32::new(5).unwrap(),
-            window: Duration::from_secs(60),
+            window: Duration::from_mins(1),
             cooldown: Duration::from_secs(10),
         }
     }

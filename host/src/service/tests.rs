@@ -10,8 +10,9 @@ use http_body_util::BodyExt;
 
 use super::exit::Exit;
 use super::failover::Refusal;
+use super::launch::{Ended, Launch, Seat};
 use super::pool::PoolLimits;
-use super::supervisor::{Ended, Launch, Seat};
+use super::supervisor::Crew;
 use super::*;
 use crate::body::{ReplayBody, full};
 use crate::config::{Config, Replay};
@@ -38,10 +39,7 @@ impl Launch for Actors {
         Box::pin(async move {
             stage.starts.fetch_add(1, Ordering::SeqCst);
             if stage.fail_to_start.load(Ordering::SeqCst) {
-                return Ended {
-                    exit: Exit::plain(ExitReason::Start, "broken"),
-                    repeat: false,
-                };
+                return Ended::quietly(Exit::plain(ExitReason::Start, "broken"));
             }
             let Seat {
                 mut mailbox, ready, ..
@@ -51,16 +49,14 @@ impl Launch for Actors {
                 stage.runs.fetch_add(1, Ordering::SeqCst);
                 let repeat = attempt.tries > 1;
                 if let Some(reason) = act(&stage, attempt).await {
+                    let exit = Exit::plain(reason, "as told");
                     return Ended {
-                        exit: Exit::plain(reason, "as told"),
                         repeat,
+                        ..Ended::quietly(exit)
                     };
                 }
             }
-            Ended {
-                exit: Exit::plain(ExitReason::Retired, "retired"),
-                repeat: false,
-            }
+            Ended::quietly(Exit::plain(ExitReason::Retired, "retired"))
         })
     }
 }
@@ -90,7 +86,7 @@ async fn act(stage: &Stage, attempt: Attempt) -> Option<ExitReason> {
             .into_body()
             .collect()
             .await
-            .map(|body| body.to_bytes())
+            .map(http_body_util::Collected::to_bytes)
             .unwrap_or_default()
     };
     if dies {
@@ -123,15 +119,15 @@ async fn release(
         made: SystemTime::now(),
     });
     let pool = Pool::new(PoolLimits::of(&manifest));
-    let (supervisor, warm) = Supervisor::start(
-        Arc::clone(&pool),
-        Arc::new(Actors(Arc::clone(stage))),
-        manifest.instances.count,
-        manifest.restart.clone(),
-        Arc::clone(&info),
-        Arc::clone(ledger),
-        service.metrics.clone(),
-    );
+    let (supervisor, warm) = Supervisor::start(Crew {
+        pool: Arc::clone(&pool),
+        launcher: Arc::new(Actors(Arc::clone(stage))),
+        count: manifest.instances.count,
+        restart: manifest.restart.clone(),
+        release: Arc::clone(&info),
+        ledger: Arc::clone(ledger),
+        metrics: service.metrics.clone(),
+    });
     warm.await.unwrap().map(|()| {
         Arc::new(Release {
             info,

@@ -207,7 +207,7 @@ impl Metrics {
         &self.unrouted
     }
 
-    /// Everything in the OpenMetrics text format 1.0.
+    /// Everything in the `OpenMetrics` text format 1.0.
     ///
     /// # Errors
     ///

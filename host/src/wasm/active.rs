@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::Response;
+use http::{Request, Response};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::body::Body;
-use crate::dispatch::{AttemptError, Effect, Effects, Reply};
+use crate::dispatch::{Attempt, AttemptError, Effect, Effects, Reply};
 use crate::service::exit::ExitReason;
+use crate::service::pool::Lease;
 
 /// One request being worked on.
 struct Entry {
@@ -23,12 +24,29 @@ struct Entry {
     tries: u32,
     effects: Arc<Effects>,
     reply: Option<Reply>,
+    lease: Arc<Lease>,
+    fate: Fate,
 }
 
 #[derive(Default)]
 struct Inner {
     next: u64,
     entries: Vec<Entry>,
+}
+
+/// Tells a response's body whether the instance that makes it has died. A body whose maker is gone
+/// looks ended; this is how half an answer is told from a whole one.
+#[derive(Clone, Default)]
+pub(super) struct Fate(Arc<AtomicBool>);
+
+impl Fate {
+    pub(super) fn is_sealed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn seal(&self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// See the module.
@@ -40,18 +58,23 @@ pub(super) struct Ticket {
     active: Active,
     number: u64,
     kept: AtomicBool,
+    fate: Fate,
 }
 
 impl Active {
-    /// Enters a request.
-    pub(super) fn enter(
-        &self,
-        line: Arc<str>,
-        deadline: Instant,
-        tries: u32,
-        effects: Arc<Effects>,
-        reply: Reply,
-    ) -> Ticket {
+    /// Enters an attempt's request, and gives back what the guest is to see of it.
+    pub(super) fn enter(&self, attempt: Attempt) -> (Ticket, Request<Body>) {
+        let Attempt {
+            id: _,
+            line,
+            request,
+            deadline,
+            tries,
+            effects,
+            reply,
+            lease,
+        } = attempt;
+        let fate = Fate::default();
         let mut inner = self.0.lock();
         inner.next += 1;
         let number = inner.next;
@@ -62,12 +85,16 @@ impl Active {
             tries,
             effects,
             reply: Some(reply),
+            lease,
+            fate: fate.clone(),
         });
-        Ticket {
+        let ticket = Ticket {
             active: self.clone(),
             number,
             kept: AtomicBool::new(false),
-        }
+            fate,
+        };
+        (ticket, request)
     }
 
     /// Records an effect, before it happens. With several requests in one instance nothing tells
@@ -98,22 +125,37 @@ impl Active {
             .collect()
     }
 
+    /// Whether there are requests and the clients of all of them have gone.
+    pub(super) fn is_abandoned(&self) -> bool {
+        let inner = self.0.lock();
+        !inner.entries.is_empty() && inner.entries.iter().all(|entry| entry.lease.is_abandoned())
+    }
+
     /// Whether all of the requests had been tried elsewhere before.
     pub(super) fn all_repeats(&self) -> bool {
         let inner = self.0.lock();
         !inner.entries.is_empty() && inner.entries.iter().all(|entry| entry.tries > 1)
     }
 
-    /// The instance ended: whoever still waits for an answer hears why.
+    /// The instance ended: whoever still waits for an answer hears why, and bodies that are not
+    /// over are broken. To be called before the store is dropped.
     pub(super) fn bury(&self, reason: ExitReason) {
         let entries = std::mem::take(&mut self.0.lock().entries);
-        for reply in entries.into_iter().filter_map(|entry| entry.reply) {
-            let _ = reply.send(Err(AttemptError::Died(reason)));
+        for entry in entries {
+            entry.fate.seal();
+            if let Some(reply) = entry.reply {
+                let _ = reply.send(Err(AttemptError::Died(reason)));
+            }
         }
     }
 }
 
 impl Ticket {
+    /// What becomes of the instance, for the response's body.
+    pub(super) fn fate(&self) -> Fate {
+        self.fate.clone()
+    }
+
     /// A handle that answers from another place. It doesn't keep the request in the list.
     pub(super) fn answerer(&self) -> Answerer {
         Answerer {
@@ -130,13 +172,19 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.kept.load(Ordering::Relaxed) {
-            self.active
-                .0
-                .lock()
-                .entries
-                .retain(|entry| entry.number != self.number);
+        if self.kept.load(Ordering::Relaxed) {
+            return;
         }
+        let left = {
+            let mut inner = self.active.0.lock();
+            let index = inner
+                .entries
+                .iter()
+                .position(|entry| entry.number == self.number);
+            index.map(|index| inner.entries.remove(index))
+        };
+        // its lease goes back to the pool here, outside of the lock
+        drop(left);
     }
 }
 
@@ -182,55 +230,85 @@ impl Answerer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::empty;
+    use crate::config::{Config, Manifest};
+    use crate::dispatch::RequestId;
+    use crate::service::exit::InstanceId;
+    use crate::service::pool::{Pool, PoolLimits};
     use std::time::Duration;
-    use tokio::sync::oneshot;
+    use tokio::sync::{mpsc, oneshot};
+
+    fn attempt(
+        lease: &Arc<Lease>,
+        tries: u32,
+        deadline: Instant,
+    ) -> (Attempt, oneshot::Receiver<Answer>) {
+        let (reply, answer) = oneshot::channel();
+        let attempt = Attempt {
+            id: RequestId::random(),
+            line: "GET /".into(),
+            request: Request::new(empty()),
+            deadline,
+            tries,
+            effects: Arc::new(Effects::default()),
+            reply,
+            lease: Arc::clone(lease),
+        };
+        (attempt, answer)
+    }
+
+    type Answer = Result<Response<Body>, AttemptError>;
+
+    async fn lease() -> Arc<Lease> {
+        let manifest = Manifest::default_for(&"a".parse().unwrap(), &Config::default());
+        let pool = Pool::new(PoolLimits::of(&manifest));
+        let (mailbox, _) = mpsc::unbounded_channel();
+        pool.add(InstanceId(1), mailbox, 1, Arc::default());
+        Arc::new(
+            pool.acquire(Instant::now() + Duration::from_secs(9))
+                .await
+                .unwrap(),
+        )
+    }
 
     #[tokio::test]
-    async fn a_death_answers_those_who_wait_and_only_those() {
-        let active = Active::default();
-        let now = Instant::now();
-        let enter = |tries, seconds| {
-            let (reply, answer) = oneshot::channel();
-            let effects = Arc::new(Effects::default());
-            let ticket = active.enter(
-                "GET /".into(),
-                now + Duration::from_secs(seconds),
-                tries,
-                effects.clone(),
-                reply,
-            );
-            (ticket, answer, effects)
-        };
-        let (first, mut first_answer, first_effects) = enter(1, 9);
-        let (_second, mut second_answer, second_effects) = enter(2, 3);
-        assert_eq!(active.first_deadline(), Some(now + Duration::from_secs(3)));
+    async fn a_death_answers_those_who_wait_and_breaks_what_is_not_over() {
+        let (active, lease) = (Active::default(), lease().await);
+        let later = |seconds| Instant::now() + Duration::from_secs(seconds);
+        let (first, mut first_answer) = attempt(&lease, 1, later(9));
+        let (second, mut second_answer) = attempt(&lease, 2, later(3));
+        let (first_effects, second_effects) = (first.effects.clone(), second.effects.clone());
+        let soonest = second.deadline;
+        let (first, _) = active.enter(first);
+        let (_second, _) = active.enter(second);
+        assert_eq!(active.first_deadline(), Some(soonest));
         assert!(!active.all_repeats());
-        first
-            .answerer()
-            .respond(Response::new(crate::body::empty()));
+        first.answerer().respond(Response::new(empty()));
         assert!(!first_effects.none());
         assert!(second_effects.none());
         active.record(Effect::Write);
         assert!(!second_effects.none());
         active.bury(ExitReason::Trap);
+        assert!(first.fate().is_sealed());
         assert!(first_answer.try_recv().unwrap().is_ok());
+        let second_answer = second_answer.try_recv().unwrap();
         assert!(matches!(
-            second_answer.try_recv().unwrap(),
+            second_answer,
             Err(AttemptError::Died(ExitReason::Trap))
         ));
     }
 
     #[tokio::test]
-    async fn a_request_that_is_over_leaves_the_list() {
-        let active = Active::default();
-        let (reply, _answer) = oneshot::channel();
-        drop(active.enter(
-            "GET /".into(),
-            Instant::now(),
-            1,
-            Arc::new(Effects::default()),
-            reply,
-        ));
+    async fn a_request_that_is_over_leaves_the_list_and_frees_its_place() {
+        let (active, lease) = (Active::default(), lease().await);
+        let (attempt, _answer) = attempt(&lease, 1, Instant::now());
+        let (ticket, _) = active.enter(attempt);
+        assert_eq!(Arc::strong_count(&lease), 2);
+        assert!(!active.is_abandoned());
+        lease.abandon();
+        assert!(active.is_abandoned());
+        drop(ticket);
+        assert_eq!(Arc::strong_count(&lease), 1);
         assert!(active.lines().is_empty());
         assert_eq!(active.first_deadline(), None);
     }

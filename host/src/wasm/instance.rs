@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
-use wasmtime_wasi_http::handler::Proxy;
+use wasmtime_wasi_http::handler::{Proxy, ProxyPre};
 
 use super::active::Active;
 use super::component::Component;
@@ -24,7 +24,8 @@ use crate::config::{Log, Manifest, ServiceName};
 use crate::dispatch::{Attempt, AttemptError};
 use crate::keyvalue::Store as KeyValueStore;
 use crate::service::exit::{Exit, ExitReason};
-use crate::service::supervisor::{Ended, Launch, Seat};
+use crate::service::launch::{Ended, Launch, Seat};
+use crate::service::pool::Vitals;
 
 /// Bytes that one host call may copy out of a guest: lists and strings of arguments.
 const MAX_HOST_CALL_BYTES: usize = 16 << 20;
@@ -36,6 +37,49 @@ const MAX_FRAMES: usize = 32;
 #[derive(Debug, thiserror::Error)]
 #[error("a request's deadline passed while the guest was working on it")]
 pub(super) struct DeadlinePassed;
+
+/// The clients of everything that the instance was working on have gone. Ends the instance.
+#[derive(Debug, thiserror::Error)]
+#[error("its clients went away and the guest went on for {LINGER:?}")]
+pub(super) struct ClientsGone;
+
+/// How long a guest may go on with requests whose clients have gone. Long enough to finish what is
+/// nearly done, short enough that nobody can fill a pool by hanging up.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What the task around a store watches while guest code has the store.
+pub(super) struct Watch {
+    /// The requests being worked on.
+    pub active: Active,
+    vitals: Arc<Vitals>,
+}
+
+impl Watch {
+    /// Waits until the clients of all requests in the instance have been gone for [`LINGER`].
+    pub(super) async fn abandoned(&self) -> ClientsGone {
+        loop {
+            self.vitals.abandoned.notified().await;
+            while self.active.is_abandoned() {
+                sleep(LINGER).await;
+                if self.active.is_abandoned() {
+                    return ClientsGone;
+                }
+            }
+        }
+    }
+}
+
+/// Tells those who wait for an instance how it ended, also if its task is dropped.
+struct Obituary {
+    active: Active,
+    reason: ExitReason,
+}
+
+impl Drop for Obituary {
+    fn drop(&mut self) {
+        self.active.bury(self.reason);
+    }
+}
 
 /// Runs instances of one release.
 pub struct Launcher {
@@ -122,60 +166,67 @@ fn new_store(sandbox: &Sandbox, data: State) -> Store<State> {
     store
 }
 
+/// What is left of an instance. The fields are dropped in this order: first those who wait are
+/// told, then the store goes, so that nobody takes half an answer for a whole one.
+struct Remains {
+    obituary: Obituary,
+    store: Store<State>,
+}
+
 async fn run(
-    mut store: Store<State>,
-    pre: Arc<wasmtime_wasi_http::handler::ProxyPre<State>>,
+    store: Store<State>,
+    pre: Arc<ProxyPre<State>>,
     seat: Seat,
     active: Active,
     concurrency: NonZeroUsize,
     start: Duration,
 ) -> Ended {
     let Seat {
-        mut mailbox, ready, ..
+        mut mailbox,
+        ready,
+        vitals,
+        ..
     } = seat;
-    let proxy = match timeout(start, pre.instantiate_async(&mut store)).await {
+    let obituary = Obituary {
+        active: active.clone(),
+        reason: ExitReason::Killed,
+    };
+    // also if this task is aborted
+    let mut remains = Remains { obituary, store };
+    let store = &mut remains.store;
+    let proxy = match timeout(start, pre.instantiate_async(&mut *store)).await {
         Ok(Ok(proxy)) => proxy,
         Ok(Err(error)) => {
-            let Exit {
-                message, backtrace, ..
-            } = describe(&error, Vec::new());
-            let exit = Exit {
+            return Ended::quietly(Exit {
                 reason: ExitReason::Start,
-                message,
-                backtrace,
-                requests: Vec::new(),
-            };
-            return Ended {
-                exit,
-                repeat: false,
-            };
+                ..describe(&error, Vec::new())
+            });
         }
         Err(_) => {
             let message =
                 format!("the component was not instantiated within limits.start = {start:?}");
-            return Ended {
-                exit: Exit::plain(ExitReason::Start, message),
-                repeat: false,
-            };
+            return Ended::quietly(Exit::plain(ExitReason::Start, message));
         }
     };
+    let watch = Watch { active, vitals };
     // nobody may be listening any more; then the mailbox is closed, too
     let _ = ready.send(());
     let outcome = match &proxy {
-        Proxy::P2(guest) => proxy2::serve(&mut store, guest, &mut mailbox, &active).await,
-        Proxy::P3(guest) => {
-            proxy3::serve(&mut store, guest, &mut mailbox, &active, concurrency).await
-        }
+        Proxy::P2(guest) => proxy2::serve(store, guest, &mut mailbox, &watch).await,
+        Proxy::P3(guest) => proxy3::serve(store, guest, &mut mailbox, &watch, concurrency).await,
     };
     let exit = match outcome {
         Ok(()) => Exit::plain(ExitReason::Retired, "it was retired"),
-        Err(error) => describe(&error, active.lines()),
+        Err(error) => describe(&error, watch.active.lines()),
     };
-    let repeat = active.all_repeats();
-    // first the dead are told, so that they are tried again while the store is taken down
-    active.bury(exit.reason);
+    let repeat = watch.active.all_repeats();
+    remains.obituary.reason = exit.reason;
     give_back(&mut mailbox);
-    Ended { exit, repeat }
+    Ended {
+        exit,
+        repeat,
+        remains: Box::new(remains),
+    }
 }
 
 /// Attempts that were not started go back to their dispatchers.
@@ -190,6 +241,8 @@ fn give_back(mailbox: &mut mpsc::UnboundedReceiver<Attempt>) {
 fn describe(error: &wasmtime::Error, requests: Vec<String>) -> Exit {
     let reason = if error.is::<DeadlinePassed>() {
         ExitReason::Deadline
+    } else if error.is::<ClientsGone>() {
+        ExitReason::Abandoned
     } else if error.is::<MemoryExceeded>() {
         ExitReason::Memory
     } else {

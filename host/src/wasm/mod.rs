@@ -16,6 +16,7 @@ mod outbound;
 mod proxy2;
 mod proxy3;
 mod refusals;
+mod response;
 mod state;
 mod stdio;
 

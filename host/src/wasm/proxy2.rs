@@ -2,14 +2,14 @@
 
 use http_body_util::BodyExt;
 use tokio::sync::mpsc;
-use tokio::time::timeout_at;
+use tokio::time::sleep_until;
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::Proxy;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
-use super::active::Active;
-use super::instance::DeadlinePassed;
+use super::instance::{DeadlinePassed, Watch};
+use super::response;
 use super::state::State;
 use crate::body::BodyError;
 use crate::dispatch::Attempt;
@@ -23,14 +23,14 @@ pub(super) async fn serve(
     store: &mut Store<State>,
     guest: &Proxy,
     mailbox: &mut mpsc::UnboundedReceiver<Attempt>,
-    active: &Active,
+    watch: &Watch,
 ) -> wasmtime::Result<()> {
     while let Some(attempt) = mailbox.recv().await {
         if attempt.reply.is_closed() {
             // its client has gone; nothing of it was begun
             continue;
         }
-        handle(store, guest, attempt, active).await?;
+        handle(store, guest, attempt, watch).await?;
     }
     Ok(())
 }
@@ -39,69 +39,41 @@ async fn handle(
     store: &mut Store<State>,
     guest: &Proxy,
     attempt: Attempt,
-    active: &Active,
+    watch: &Watch,
 ) -> wasmtime::Result<()> {
-    let Attempt {
-        id: _,
-        line,
-        request,
-        deadline,
-        tries,
-        effects,
-        reply,
-        lease,
-    } = attempt;
-    let ticket = active.enter(line, deadline, tries, effects, reply);
-    let answerer = ticket.answerer();
-    let request = request.map(|body| body.map_err(to_guest));
-    let request = store
-        .data_mut()
-        .http()
-        .new_incoming_request(Scheme::Http, request)?;
-    let out = store
-        .data_mut()
-        .http()
-        .new_response_outparam_from_callback(move |result| match result {
-            Ok(response) => answerer
-                .respond(response.map(|body| body.map_err(|e| from_guest(&e)).boxed_unsync())),
-            Err(code) => answerer.fail(refusal(&code)),
-        })?;
-    // a guest that is waiting is ended by this timer; one that is running, by the epoch
-    let call = guest
-        .wasi_http_incoming_handler()
-        .call_handle(&mut *store, request, out);
-    let result = match timeout_at(deadline, call).await {
-        Ok(result) => result,
-        Err(_) => Err(DeadlinePassed.into()),
+    let deadline = attempt.deadline;
+    let (ticket, request) = watch.active.enter(attempt);
+    let (answerer, fate) = (ticket.answerer(), ticket.fate());
+    let request = request.map(|body| body.map_err(|error| to_guest(&error)));
+    let mut view = store.data_mut().http();
+    let request = view.new_incoming_request(Scheme::Http, request)?;
+    let out = view.new_response_outparam_from_callback(move |result| match result {
+        Ok(response) => answerer.respond(response.map(|body| response::body(body, fate, None))),
+        Err(code) => answerer.fail(format!("it set the error {code:?} instead of a response")),
+    })?;
+    // a guest that is waiting is ended by these; one that is running, by the epoch
+    let result = tokio::select! {
+        biased;
+        result = guest.wasi_http_incoming_handler().call_handle(&mut *store, request, out) => result,
+        () = sleep_until(deadline) => Err(DeadlinePassed.into()),
+        gone = watch.abandoned() => Err(gone.into()),
     };
-    if result.is_err() {
+    match &result {
+        Ok(()) => ticket
+            .answerer()
+            .fail("it returned without setting a response".into()),
         // stays entered, so that the exit can name it and tell its dispatcher
-        ticket.keep();
-        return result;
+        Err(_) => ticket.keep(),
     }
-    ticket
-        .answerer()
-        .fail("it returned without setting a response".into());
-    drop(ticket);
-    drop(lease);
-    Ok(())
+    result
 }
 
 /// A request body's failure, as the guest sees it.
-pub(super) fn to_guest(error: BodyError) -> Error {
+pub(super) fn to_guest(error: &BodyError) -> Error {
     match error {
-        BodyError::TooLarge { limit } => Error::HttpRequestBodySize(Some(limit)),
+        BodyError::TooLarge { limit } => Error::HttpRequestBodySize(Some(*limit)),
         BodyError::Deadline => Error::ConnectionReadTimeout,
         BodyError::Client(_) | BodyError::Guest(_) => Error::ConnectionTerminated,
         BodyError::Superseded => Error::InternalError(Some(error.to_string())),
     }
-}
-
-/// A response body's failure, as the client's side sees it.
-pub(super) fn from_guest(error: &Error) -> BodyError {
-    BodyError::Guest(error.to_string())
-}
-
-fn refusal(code: &ErrorCode) -> String {
-    format!("it set the error {code:?} instead of a response")
 }

@@ -5,14 +5,11 @@
 //! 11870); so deadlines are watched outside of it, too.
 
 use std::num::NonZeroUsize;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep_until;
@@ -20,13 +17,13 @@ use wasmtime::Store;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::p3::Request;
 use wasmtime_wasi_http::p3::bindings::Service;
-use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
+use wasmtime_wasi_http::{Error, WasiHttpView};
 
 use super::active::{Active, Ticket};
-use super::instance::DeadlinePassed;
-use super::proxy2::{from_guest, to_guest};
+use super::instance::{DeadlinePassed, Watch};
+use super::proxy2::to_guest;
+use super::response;
 use super::state::State;
-use crate::body::BodyError;
 use crate::dispatch::Attempt;
 
 /// Runs attempts until the mailbox closes and the last of them is over.
@@ -38,7 +35,7 @@ pub(super) async fn serve(
     store: &mut Store<State>,
     guest: &Service,
     mailbox: &mut mpsc::UnboundedReceiver<Attempt>,
-    active: &Active,
+    watch: &Watch,
     concurrency: NonZeroUsize,
 ) -> wasmtime::Result<()> {
     let entered = Notify::new();
@@ -51,7 +48,7 @@ pub(super) async fn serve(
                 attempt = mailbox.recv(), if calls.len() < concurrency.get() => match attempt {
                     Some(attempt) if attempt.reply.is_closed() => {}
                     Some(attempt) => {
-                        calls.push(handle(accessor, guest, attempt, active));
+                        calls.push(handle(accessor, guest, attempt, &watch.active));
                         entered.notify_one();
                     }
                     None => break,
@@ -67,16 +64,17 @@ pub(super) async fn serve(
     });
     let mut work = pin!(work);
     loop {
-        let deadline = active.first_deadline();
+        let deadline = watch.active.first_deadline();
         tokio::select! {
             biased;
             result = &mut work => return result.flatten(),
             () = sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
                 // the first may have ended meanwhile, and the next be later
-                if active.first_deadline().is_some_and(|first| first <= tokio::time::Instant::now()) {
+                if watch.active.first_deadline().is_some_and(|first| first <= tokio::time::Instant::now()) {
                     return Err(DeadlinePassed.into());
                 }
             }
+            gone = watch.abandoned() => return Err(gone.into()),
             () = entered.notified() => {}
         }
     }
@@ -88,29 +86,17 @@ async fn handle(
     attempt: Attempt,
     active: &Active,
 ) -> wasmtime::Result<()> {
-    let Attempt {
-        id: _,
-        line,
-        request,
-        deadline,
-        tries,
-        effects,
-        reply,
-        lease,
-    } = attempt;
+    let (ticket, request) = active.enter(attempt);
     // entered until the response's body is over, for the deadline covers that
-    let ticket = Arc::new(active.enter(line, deadline, tries, effects, reply));
-    let answerer = ticket.answerer();
-    let result = respond(accessor, guest, request, &ticket).await;
-    match result {
-        Ok(Ok(response)) => answerer.respond(response),
-        Ok(Err(refusal)) => answerer.fail(refusal),
+    let ticket = Arc::new(ticket);
+    match respond(accessor, guest, request, &ticket).await {
+        Ok(Ok(response)) => ticket.answerer().respond(response),
+        Ok(Err(refusal)) => ticket.answerer().fail(refusal),
         Err(error) => {
             ticket.keep();
             return Err(error);
         }
     }
-    drop(lease);
     Ok(())
 }
 
@@ -122,7 +108,7 @@ async fn respond(
     request: http::Request<crate::body::Body>,
     ticket: &Arc<Ticket>,
 ) -> wasmtime::Result<Answer> {
-    let request = request.map(|body| body.map_err(to_guest));
+    let request = request.map(|body| body.map_err(|error| to_guest(&error)));
     let (request, sent) = accessor.with(|mut store| {
         let view = store.data_mut().http();
         let (request, sent) = Request::from_http(view.hooks, request);
@@ -147,38 +133,6 @@ async fn respond(
         response.into_http(&mut store, sent)
     })?;
     Ok(Ok(response.map(|inner| {
-        Entered {
-            inner,
-            _ticket: Arc::clone(ticket),
-        }
-        .boxed_unsync()
+        response::body(inner, ticket.fate(), Some(Arc::clone(ticket)))
     })))
-}
-
-/// A response body that keeps its request in the instance's list until it is over.
-struct Entered {
-    inner: WasiBody,
-    _ticket: Arc<Ticket>,
-}
-
-impl http_body::Body for Entered {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.inner)
-            .poll_frame(cx)
-            .map_err(|error| from_guest(&error))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }

@@ -25,11 +25,11 @@ struct Lines {
     /// Bytes of one line; a longer one is broken.
     most_bytes: usize,
     /// Lines a second; the rest is counted and dropped.
-    most_lines: u32,
+    most_a_second: u32,
     stream: &'static str,
     partial: Vec<u8>,
     second: Instant,
-    lines: u32,
+    this_second: u32,
     dropped: u64,
 }
 
@@ -39,11 +39,11 @@ impl GuestLog {
             service: Arc::clone(&blueprint.service),
             instance,
             most_bytes: blueprint.log.guest_line_bytes.max(1),
-            most_lines: blueprint.log.guest_lines_per_second.get(),
+            most_a_second: blueprint.log.guest_lines_per_second.get(),
             stream,
             partial: Vec::new(),
             second: Instant::now(),
-            lines: 0,
+            this_second: 0,
             dropped: 0,
         })))
     }
@@ -73,8 +73,8 @@ impl Lines {
         if line.is_empty() || !self.allowed() {
             return;
         }
-        let line = String::from_utf8_lossy(&line);
-        info!(target: "guest", service = %self.service, instance = %self.instance, stream = self.stream, "{}", line.trim_end());
+        let line = printable(&line);
+        info!(target: "guest", service = %self.service, instance = %self.instance, stream = self.stream, "{}", line);
     }
 
     fn allowed(&mut self) -> bool {
@@ -84,14 +84,27 @@ impl Lines {
                     "the guest logs too fast; lines were dropped");
             }
             self.second = Instant::now();
-            self.lines = 0;
+            self.this_second = 0;
             self.dropped = 0;
         }
-        self.lines += 1;
-        let allowed = self.lines <= self.most_lines;
+        self.this_second += 1;
+        let allowed = self.this_second <= self.most_a_second;
         self.dropped += u64::from(!allowed);
         allowed
     }
+}
+
+/// Text without anything that could forge or overwrite another line.
+fn printable(line: &[u8]) -> String {
+    let mut text = String::with_capacity(line.len());
+    for character in String::from_utf8_lossy(line).trim_end().chars() {
+        if character.is_control() && character != '\t' {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 impl Drop for Lines {

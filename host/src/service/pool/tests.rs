@@ -26,7 +26,7 @@ fn add(
 }
 
 fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + Duration::from_mins(1)
 }
 
 #[tokio::test(start_paused = true)]

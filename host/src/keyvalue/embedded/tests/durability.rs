@@ -31,15 +31,12 @@ async fn closing_finishes_what_was_accepted_and_refuses_the_rest() {
     disk.hold();
     let mut writes: Vec<_> = (0..50).map(|_| bucket.increment("number", 1)).collect();
     writes.iter_mut().for_each(enqueue);
-    let closing = tokio::spawn({
-        let store = store.clone();
-        async move { store.close().await }
-    });
-    while bucket.set("late", vec![]).await != Err(KeyValueError::Closed) {
-        tokio::task::yield_now().await;
-    }
+    let mut closing = store.close();
+    enqueue(&mut closing);
+    let late = bucket.set("late", vec![]).await;
+    assert_eq!(late, Err(KeyValueError::Closed));
     disk.release();
-    closing.await.unwrap();
+    closing.await;
 
     for (write, sum) in writes.into_iter().zip(1..) {
         assert_eq!(write.await, Ok(sum));

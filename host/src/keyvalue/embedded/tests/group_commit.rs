@@ -26,24 +26,6 @@ async fn writes_that_gather_during_a_commit_share_the_next_one() {
     assert!(bucket.exists("key 499").await.unwrap());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_writers_need_fewer_commits_than_writes() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = EmbeddedStore::open(directory.path()).unwrap();
-    let bucket = bucket(&store).await;
-    let mut writers = tokio::task::JoinSet::new();
-    for number in 0..400 {
-        let bucket = Arc::clone(&bucket);
-        writers.spawn(async move { bucket.set(&format!("key {number}"), vec![0; 100]).await });
-    }
-    while let Some(written) = writers.join_next().await {
-        written.unwrap().unwrap();
-    }
-    let stats = store.stats();
-    assert_eq!(stats.operations, 400);
-    assert!(stats.commits <= 200, "{} commits", stats.commits);
-}
-
 #[tokio::test]
 async fn a_read_neither_waits_for_a_commit_nor_sees_it_early() {
     let disk = Disk::default();

@@ -1,0 +1,174 @@
+//! Several instances per service, and who gets the next request.
+
+use std::collections::BTreeMap;
+
+use wharf_tests::{Held, Wharf};
+
+use crate::{all_at_once, fault, fault_p3};
+
+#[tokio::test]
+async fn a_service_has_at_least_two_instances_by_default() {
+    let wharf = Wharf::with("fault", fault()).await;
+    let service = wharf.service("fault").await;
+    let instances = service["instances"].as_array().expect("a list");
+    assert!(instances.len() >= 2, "{service}");
+}
+
+#[tokio::test]
+async fn requests_that_come_one_by_one_rotate_over_all_instances() {
+    let wharf = Wharf::with_manifest("fault", fault(), "[instances]\ncount = 4").await;
+    let mut shares = BTreeMap::<String, u32>::new();
+    for _ in 0..40 {
+        let reply = wharf.get("/fault/count").await;
+        *shares.entry(reply.instance()).or_default() += 1;
+    }
+    assert_eq!(shares.len(), 4, "every instance gets a share: {shares:?}");
+    assert!(
+        shares.values().all(|share| *share >= 5),
+        "the shares are about even: {shares:?}"
+    );
+}
+
+#[tokio::test]
+async fn requests_at_once_run_in_different_instances() {
+    let wharf = Wharf::with_manifest("fault", fault(), "[instances]\ncount = 3").await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(wharf.hold("/fault/echo").await);
+    }
+    let mut instances: Vec<_> = held.iter().map(Held::instance).collect();
+    instances.sort();
+    instances.dedup();
+    assert_eq!(instances.len(), 3);
+    for request in held {
+        request.release().await;
+    }
+}
+
+#[tokio::test]
+async fn the_instance_with_the_fewest_requests_in_flight_is_next() {
+    let manifest = "[instances]\ncount = 2\nconcurrency = 8";
+    let wharf = Wharf::with_manifest("fault", fault_p3(), manifest).await;
+    let first = wharf.hold("/fault/echo").await;
+    let second = wharf.hold("/fault/echo").await;
+    assert_ne!(
+        first.instance(),
+        second.instance(),
+        "the second goes where nothing runs yet"
+    );
+    let third = wharf.hold("/fault/echo").await;
+    let busier = third.instance();
+
+    for _ in 0..6 {
+        let instance = wharf.get("/fault/count").await.instance();
+        assert_ne!(instance, busier, "the other instance has fewer in flight");
+        // The guard lives until the body has ended here and there.
+        wharf.wait_in_flight("fault", 3).await;
+    }
+    for request in [first, second, third] {
+        request.release().await;
+    }
+}
+
+#[tokio::test]
+async fn an_instance_of_0_2_runs_one_request_at_a_time_and_others_wait() {
+    let wharf = Wharf::with_manifest("fault", fault(), "[instances]\ncount = 1").await;
+    let held = wharf.hold("/fault/echo").await;
+    let front = wharf.front.clone();
+    let waiting = tokio::spawn(async move { front.get("/fault/hello").await });
+    wharf.wait_queued("fault", 1).await;
+    assert!(!waiting.is_finished());
+
+    held.release().await;
+    assert_eq!(waiting.await.expect("it ends").status, 200);
+}
+
+#[tokio::test]
+async fn an_instance_of_0_3_runs_several_requests_at_once() {
+    let wharf = Wharf::with_manifest("fault", fault_p3(), "[instances]\ncount = 1").await;
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(wharf.hold("/fault/echo").await);
+    }
+    let instance = held[0].instance();
+    assert!(held.iter().all(|request| request.instance() == instance));
+    for mut request in held {
+        request.exchange("still there").await;
+        request.release().await;
+    }
+}
+
+#[tokio::test]
+async fn concurrency_bounds_what_runs_in_an_instance_of_0_3() {
+    let manifest = "[instances]\ncount = 1\nconcurrency = 2";
+    let wharf = Wharf::with_manifest("fault", fault_p3(), manifest).await;
+    let first = wharf.hold("/fault/echo").await;
+    let second = wharf.hold("/fault/echo").await;
+    let front = wharf.front.clone();
+    let third = tokio::spawn(async move { front.get("/fault/hello").await });
+    wharf.wait_queued("fault", 1).await;
+
+    first.release().await;
+    assert_eq!(third.await.expect("it ends").status, 200);
+    second.release().await;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once_and_says_when_to_come_back() {
+    let manifest = "
+        [instances]
+        count = 1
+        [limits]
+        queue = 1
+        queue_wait = '100s'
+        timeout = '100s'
+    ";
+    let wharf = Wharf::with_manifest("fault", fault(), manifest).await;
+    let held = wharf.hold("/fault/echo").await;
+    let front = wharf.front.clone();
+    let waiting = tokio::spawn(async move { front.get("/fault/hello").await });
+    wharf.wait_queued("fault", 1).await;
+
+    let refused = wharf.get("/fault/hello").await;
+    refused.problem(503);
+    refused.retry_after();
+    assert!(
+        !waiting.is_finished(),
+        "the refusal didn't wait for a place"
+    );
+    assert_eq!(wharf.count("fault", "sheds").await, 1);
+
+    held.release().await;
+    assert_eq!(
+        waiting.await.expect("it ends").status,
+        200,
+        "who had a place is served"
+    );
+    assert_eq!(wharf.get("/fault/hello").await.status, 200);
+}
+
+#[tokio::test]
+async fn who_waited_too_long_is_refused_and_told_when_to_come_back() {
+    let manifest = "[instances]\ncount = 1\n[limits]\nqueue_wait = '200ms'";
+    let wharf = Wharf::with_manifest("fault", fault(), manifest).await;
+    let held = wharf.hold("/fault/echo").await;
+
+    let refused = wharf.get("/fault/hello").await;
+    refused.problem(503);
+    refused.retry_after();
+    assert!(
+        refused.took.as_millis() >= 200,
+        "it waited its time: {:?}",
+        refused.took
+    );
+    held.release().await;
+    assert_eq!(wharf.get("/fault/hello").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_burst_larger_than_the_pool_is_served_whole() {
+    let manifest = "[instances]\ncount = 3\n[limits]\nqueue_wait = '100s'\ntimeout = '100s'";
+    let wharf = Wharf::with_manifest("fault", fault(), manifest).await;
+    let replies = all_at_once(&wharf.front, "/fault/sleep?ms=5", 100).await;
+    wharf_tests::Tally::of(replies).only(200);
+}

@@ -1,0 +1,8 @@
+//! Answers "one".
+
+use wstd::http::{Body, Request, Response, Result};
+
+#[wstd::http_server]
+async fn main(_request: Request<Body>) -> Result<Response<Body>> {
+    hello::answer("one")
+}
