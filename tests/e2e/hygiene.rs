@@ -6,6 +6,16 @@ use wharf_tests::{PATIENCE, Wharf};
 
 use crate::fault;
 
+/// A server that soon closes connections on which nothing happens.
+async fn server() -> Wharf {
+    let config = "[http]\nidle_timeout = '1s'";
+    Wharf::builder()
+        .service("fault", fault())
+        .config(config)
+        .start()
+        .await
+}
+
 /// Sends raw bytes and reads until the server closes the connection.
 async fn raw(wharf: &Wharf, bytes: &[u8]) -> String {
     let mut connection = TcpStream::connect(wharf.front.addr)
@@ -38,11 +48,9 @@ async fn refused(wharf: &Wharf, bytes: &[u8], status: u16) {
 
 #[tokio::test]
 async fn a_request_with_two_ideas_of_its_length_is_refused() {
-    let wharf = Wharf::with("fault", fault()).await;
+    let wharf = server().await;
     let smuggled = "GET /fault/trap HTTP/1.1\r\nHost: x\r\n\r\n";
     for head in [
-        "Content-Length: 5\r\nTransfer-Encoding: chunked",
-        "Transfer-Encoding: chunked\r\nContent-Length: 5",
         "Content-Length: 5\r\nContent-Length: 6",
         "Content-Length: 5, 6",
         "Content-Length: -1",
@@ -74,8 +82,20 @@ async fn a_request_with_two_ideas_of_its_length_is_refused() {
 }
 
 #[tokio::test]
+async fn a_request_with_both_a_length_and_chunks_is_refused() {
+    let wharf = server().await;
+    for head in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: chunked\r\nContent-Length: 5",
+    ] {
+        let bytes = format!("POST /fault/sum HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n0\r\n\r\n");
+        refused(&wharf, bytes.as_bytes(), 400).await;
+    }
+}
+
+#[tokio::test]
 async fn a_request_without_exactly_one_host_is_refused() {
-    let wharf = Wharf::with("fault", fault()).await;
+    let wharf = server().await;
     for head in [
         "",
         "Host: a\r\nHost: b\r\n",
@@ -89,12 +109,21 @@ async fn a_request_without_exactly_one_host_is_refused() {
 }
 
 #[tokio::test]
-async fn a_malformed_head_is_refused() {
-    let wharf = Wharf::with("fault", fault()).await;
+async fn a_head_whose_lines_end_in_a_bare_line_feed_is_refused() {
+    let wharf = server().await;
     for bytes in [
         &b"GET /fault/hello HTTP/1.1\nHost: x\n\n"[..],
         b"GET /fault/hello HTTP/1.1\r\nHost: x\r\nX-A: 1\nX-B: 2\r\n\r\n",
-        b"GET /fault/hello HTTP/1.1\r\nHost: x\r\nX A: 1\r\n\r\n",
+    ] {
+        refused(&wharf, bytes, 400).await;
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_head_is_refused() {
+    let wharf = server().await;
+    for bytes in [
+        &b"GET /fault/hello HTTP/1.1\r\nHost: x\r\nX A: 1\r\n\r\n"[..],
         b"GET /fault/hello HTTP/1.1\r\nHost: x\r\nX-A : 1\r\n\r\n",
         b"GET /fault/hello HTTP/1.1\r\nHost: x\r\nX-A: 1\r\n folded\r\n\r\n",
         b"GET /fault/hello HTTP/1.1\r\nHost: x\r\nX-A: \0\r\n\r\n",
@@ -157,7 +186,7 @@ async fn a_client_that_never_finishes_its_head_is_let_go() {
 
 #[tokio::test]
 async fn a_chunked_body_that_is_malformed_never_passes_for_whole() {
-    let wharf = Wharf::with("fault", fault()).await;
+    let wharf = server().await;
     for body in ["zz\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n"] {
         let bytes = format!(
             "POST /fault/sum HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{body}"
@@ -174,7 +203,7 @@ async fn a_chunked_body_that_is_malformed_never_passes_for_whole() {
 
 #[tokio::test]
 async fn a_body_that_breaks_off_never_passes_for_whole() {
-    let wharf = Wharf::with("fault", fault()).await;
+    let wharf = server().await;
     let mut connection = TcpStream::connect(wharf.front.addr)
         .await
         .expect("it listens");
@@ -191,7 +220,7 @@ async fn a_body_that_breaks_off_never_passes_for_whole() {
 
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_their_order() {
-    let wharf = Wharf::with("fault", fault()).await;
+    let wharf = server().await;
     let bytes = b"GET /fault/status?code=201 HTTP/1.1\r\nHost: x\r\n\r\n\
         GET /fault/status?code=202 HTTP/1.1\r\nHost: x\r\n\r\n\
         GET /fault/status?code=203 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -208,7 +237,7 @@ async fn pipelined_requests_are_answered_in_their_order() {
 
 #[tokio::test]
 async fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
-    let wharf = Wharf::with("fault", fault()).await;
+    let wharf = server().await;
     let mut connection = TcpStream::connect(wharf.front.addr)
         .await
         .expect("it listens");
@@ -230,7 +259,7 @@ async fn a_client_that_waits_to_be_asked_for_its_body_is_asked() {
 
 #[tokio::test]
 async fn http_1_0_is_served() {
-    let wharf = Wharf::with("fault", fault()).await;
+    let wharf = server().await;
     let answer = raw(&wharf, b"GET /fault/hello HTTP/1.0\r\nHost: x\r\n\r\n").await;
     assert!(
         answer.contains(" 200 ") && answer.ends_with("hello\n"),
@@ -240,7 +269,7 @@ async fn http_1_0_is_served() {
 
 #[tokio::test]
 async fn what_concerns_one_connection_only_stays_out_of_the_guest() {
-    let wharf = Wharf::with("fault", fault()).await;
+    let wharf = server().await;
     let bytes = b"GET /fault/request HTTP/1.1\r\nHost: x\r\nConnection: close, x-private\r\n\
         X-Private: secret\r\nKeep-Alive: timeout=5\r\nProxy-Connection: close\r\nX-Public: seen\r\n\r\n";
     let answer = raw(&wharf, bytes).await;
@@ -260,7 +289,7 @@ async fn what_concerns_one_connection_only_stays_out_of_the_guest() {
 
 #[tokio::test]
 async fn a_clients_own_request_id_is_used_unless_it_is_nonsense() {
-    let wharf = Wharf::with("fault", fault()).await;
+    let wharf = server().await;
     let with_id = async |id: &str| {
         let bytes = format!(
             "GET /nobody HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Request-Id: {id}\r\n\r\n"

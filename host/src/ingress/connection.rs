@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use tracing::debug;
 
 use super::Ingress;
+use super::wire::Strict;
 
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -39,7 +40,7 @@ pub(super) async fn serve(
             async move { Ok::<_, Infallible>(ingress.handle(request).await) }
         })
     };
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(Strict::new(stream)), service));
     let mut silence = pin!(sleep(ingress.limits.header_timeout));
     let mut waiting_for_first = true;
     let mut stopping = false;

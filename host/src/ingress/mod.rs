@@ -4,6 +4,7 @@
 mod connection;
 mod hygiene;
 pub mod respond;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,9 +93,10 @@ impl Ingress {
     async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
         let arrived = Instant::now();
         let id = request_id(request.headers());
+        let version = request.version();
         let mut response = match self.forward(arrived, &id, request).await {
             Ok(response) => response,
-            Err(problem) => problem.into_response(&id),
+            Err(problem) => problem.into_response(&id, version),
         };
         if let Ok(value) = HeaderValue::from_str(id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, value);
@@ -109,7 +111,7 @@ impl Ingress {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Problem> {
         let (mut head, incoming) = request.into_parts();
-        let authority = hygiene::check(&head)?;
+        let authority = hygiene::check(&head).map_err(Problem::closing)?;
         let target = {
             let routes = self.routes.load();
             let host = authority.as_ref().map(Authority::host);

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{Response, StatusCode, Version};
 use serde::Serialize;
 
 use crate::body::{self, Body};
@@ -17,6 +17,7 @@ pub struct Problem {
     pub status: StatusCode,
     detail: String,
     retry_after: Option<Duration>,
+    closes: bool,
 }
 
 #[derive(Serialize)]
@@ -35,6 +36,7 @@ impl Problem {
             status,
             detail: detail.into(),
             retry_after: None,
+            closes: false,
         }
     }
 
@@ -48,8 +50,14 @@ impl Problem {
         self
     }
 
-    /// The response.
-    pub fn into_response(self, id: &RequestId) -> Response<Body> {
+    /// What else the client's connection carries cannot be trusted: an HTTP/1 connection is closed.
+    pub fn closing(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
+    /// The response to a request of this version.
+    pub fn into_response(self, id: &RequestId, version: Version) -> Response<Body> {
         let details = Details {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
@@ -70,6 +78,10 @@ impl Problem {
             // whole seconds, rounded up: "0" would mean at once
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        // HTTP/2 has no such field (RFC 9113, 8.2.2), and a stream's end there is no question
+        if self.closes && version < Version::HTTP_2 {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }
@@ -130,7 +142,7 @@ mod tests {
             (DispatchError::ClientBody, 400, None),
         ];
         for (error, status, retry_after) in table {
-            let response = Problem::from(&error).into_response(&RequestId::random());
+            let response = Problem::from(&error).into_response(&RequestId::random(), Version::HTTP_11);
             assert_eq!(response.status().as_u16(), status, "{error}");
             let after = response
                 .headers()
@@ -139,5 +151,20 @@ mod tests {
             assert_eq!(after, retry_after, "{error}");
             assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         }
+    }
+
+    #[test]
+    fn a_refused_request_closes_an_http_1_connection_only() {
+        let connection = |problem: Problem, version| {
+            let response = problem.into_response(&RequestId::random(), version);
+            response.headers().get(CONNECTION).cloned()
+        };
+        let refused = || Problem::bad_request("no").closing();
+        let close = Some(HeaderValue::from_static("close"));
+        assert_eq!(connection(refused(), Version::HTTP_10), close);
+        assert_eq!(connection(refused(), Version::HTTP_11), close);
+        assert_eq!(connection(refused(), Version::HTTP_2), None);
+        let kept = Problem::bad_request("no");
+        assert_eq!(connection(kept, Version::HTTP_11), None);
     }
 }
