@@ -6,12 +6,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 use parking_lot::Mutex;
+use tokio::time::timeout;
 
 /// A streaming body, whoever makes it.
 pub type Body = UnsyncBoxBody<Bytes, BodyError>;
@@ -61,6 +63,8 @@ pub struct ReplayBody(Arc<Mutex<Source>>);
 
 struct Source {
     stream: Option<Body>,
+    /// The rest of a stream that was too large.
+    unwanted: Option<Body>,
     kept: Vec<Bytes>,
     kept_bytes: usize,
     trailers: Option<HeaderMap>,
@@ -85,6 +89,7 @@ impl ReplayBody {
         let ended = stream.is_end_stream();
         Self(Arc::new(Mutex::new(Source {
             stream: (!ended).then_some(stream),
+            unwanted: None,
             kept: Vec::new(),
             kept_bytes: 0,
             trailers: None,
@@ -132,6 +137,13 @@ impl ReplayBody {
         Ok(())
     }
 
+    /// The answer is over: readers that are left get nothing more, whoever still holds them.
+    pub fn close(&self) {
+        let mut source = self.0.lock();
+        source.reader += 1;
+        source.close();
+    }
+
     /// A body that starts at the first byte. Any earlier reader fails from now on.
     pub fn reader(&self) -> Body {
         let mut source = self.0.lock();
@@ -153,7 +165,39 @@ impl ReplayBody {
     }
 }
 
+/// What a client may still send of a body that nobody wants any more, and how long it may take.
+/// Closing the connection under a client that is still sending would lose it the answer (RFC 9112,
+/// 9.6).
+const LINGER_BYTES: usize = 16 << 20;
+const LINGER: Duration = Duration::from_secs(2);
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+async fn drain(mut stream: Body) {
+    let mut left = LINGER_BYTES;
+    while let Some(Ok(frame)) = stream.frame().await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            return;
+        }
+    }
+}
+
 impl Source {
+    /// Lets the client finish what it is sending, within limits; nobody reads it.
+    fn close(&mut self) {
+        let rest = self.stream.take().or(self.unwanted.take());
+        if let Some(rest) = rest
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(timeout(LINGER, drain(rest)));
+        }
+    }
+
     fn poll_stream(
         &mut self,
         cx: &mut Context<'_>,
@@ -180,7 +224,7 @@ impl Source {
         if let Some(data) = frame.data_ref() {
             self.seen += data.len() as u64;
             if self.seen > self.limit {
-                self.stream = None;
+                self.unwanted = self.stream.take();
                 self.broken = Some(Broken::TooLarge);
                 return Err(BodyError::TooLarge { limit: self.limit });
             }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::body::{Body, ReplayBody};
 use crate::service::exit::ExitReason;
-use crate::service::pool::Lease;
+use crate::service::lease::Lease;
 
 /// Names one request in answers, logs and exit records. 1 to 64 of `[A-Za-z0-9._-]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

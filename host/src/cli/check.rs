@@ -156,9 +156,11 @@ impl Report {
             );
         }
         if let Some(facts) = &self.facts {
+            let speaks =
+                handler(facts).map(|(generation, export)| format!("{generation}, by {export}"));
             line(
                 "wasi:http",
-                handler(facts).unwrap_or("it exports no handler"),
+                speaks.as_deref().unwrap_or("it exports no handler"),
             );
             text += &section("exports", sorted(&facts.exports));
             text += &section("imports", sorted(&facts.imports));
@@ -217,7 +219,7 @@ const NEEDS: [Need; 6] = [
         interfaces: &["wasi:config/"],
         key: "grants.config",
         what: "settings",
-        without: "so there are none",
+        without: "every key is missing",
         given: |grants| grants.config.keys().cloned().collect(),
     },
     Need {
@@ -231,7 +233,7 @@ const NEEDS: [Need; 6] = [
         interfaces: &["wasi:cli/environment@"],
         key: "grants.env",
         what: "environment variables",
-        without: "so there are none (compilers import this unasked)",
+        without: "as is usual: compilers import this unasked",
         given: |grants| grants.env.keys().cloned().collect(),
     },
     Need {
@@ -245,7 +247,7 @@ const NEEDS: [Need; 6] = [
         interfaces: &["wasi:filesystem/"],
         key: "(no grant)",
         what: "files",
-        without: "there are no directories (compilers import this unasked)",
+        without: "as always: there are no directories; compilers import this unasked",
         given: |_| Vec::new(),
     },
 ];
@@ -261,12 +263,14 @@ impl Need {
     }
 }
 
-/// The export that answers requests.
-fn handler(facts: &Facts) -> Option<&str> {
-    let find = |prefix: &str| facts.exports.iter().find(|name| name.starts_with(prefix));
-    find("wasi:http/handler@0.3")
-        .or_else(|| find("wasi:http/incoming-handler@0.2"))
-        .map(String::as_str)
+/// The generation of `wasi:http` that a component speaks, and the export that answers requests. One
+/// that exports both is run by the newer.
+fn handler(facts: &Facts) -> Option<(&'static str, &str)> {
+    let find = |generation, prefix| {
+        let export = facts.exports.iter().find(|name| name.starts_with(prefix))?;
+        Some((generation, export.as_str()))
+    };
+    find("0.3", "wasi:http/handler@0.3").or_else(|| find("0.2", "wasi:http/incoming-handler@0.2"))
 }
 
 /// Sorted, and so by package.
@@ -354,8 +358,11 @@ mod tests {
     fn both_generations_are_told() {
         let two = facts(&[], &["wasi:http/incoming-handler@0.2.7"]);
         let three = facts(&[], &["wasi:http/handler@0.3.0"]);
-        assert_eq!(handler(&two), Some("wasi:http/incoming-handler@0.2.7"));
-        assert_eq!(handler(&three), Some("wasi:http/handler@0.3.0"));
+        assert_eq!(
+            handler(&two),
+            Some(("0.2", "wasi:http/incoming-handler@0.2.7"))
+        );
+        assert_eq!(handler(&three), Some(("0.3", "wasi:http/handler@0.3.0")));
         assert_eq!(handler(&facts(&[], &["wasi:cli/run@0.2.0"])), None);
     }
 

@@ -142,7 +142,8 @@ mod tests {
             (DispatchError::ClientBody, 400, None),
         ];
         for (error, status, retry_after) in table {
-            let response = Problem::from(&error).into_response(&RequestId::random(), Version::HTTP_11);
+            let response =
+                Problem::from(&error).into_response(&RequestId::random(), Version::HTTP_11);
             assert_eq!(response.status().as_u16(), status, "{error}");
             let after = response
                 .headers()

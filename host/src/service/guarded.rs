@@ -6,39 +6,66 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Response;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::pool::Lease;
-use crate::body::{Body, BodyError};
+use super::lease::Lease;
+use crate::body::{Body, BodyError, ReplayBody};
 
 /// See the module.
 pub(super) struct Guarded {
     inner: Body,
     lease: Option<Arc<Lease>>,
+    /// The request's body; what is left of it is of no use once the answer is over.
+    request: ReplayBody,
+    /// Bytes left of an announced length.
+    announced: Option<u64>,
     deadline: Instant,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Guarded {
-    pub(super) fn wrap(inner: Body, lease: Arc<Lease>, deadline: Instant) -> Body {
-        let mut guarded = Self {
-            inner,
-            lease: Some(lease),
-            deadline,
-            alarm: None,
-        };
-        if guarded.inner.is_end_stream() {
-            guarded.finish();
+    /// Guards a response whose place in an instance is `lease`, made from the body `request`.
+    pub(super) fn wrap(
+        response: Response<Body>,
+        lease: Arc<Lease>,
+        request: ReplayBody,
+        deadline: Instant,
+    ) -> Response<Body> {
+        let length = response.headers().get(CONTENT_LENGTH);
+        let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        response.map(|inner| {
+            let mut guarded = Self {
+                inner,
+                lease: Some(lease),
+                request,
+                announced,
+                deadline,
+                alarm: None,
+            };
+            if guarded.inner.is_end_stream() || announced == Some(0) {
+                guarded.finish();
+            }
+            guarded.boxed_unsync()
+        })
+    }
+
+    /// Counts what has been sent. With a length announced nobody asks for what comes after it.
+    fn is_over_after(&mut self, frame: &Frame<Bytes>) -> bool {
+        if let (Some(left), Some(data)) = (&mut self.announced, frame.data_ref()) {
+            *left = left.saturating_sub(data.len() as u64);
         }
-        guarded.boxed_unsync()
+        self.announced == Some(0) || self.inner.is_end_stream()
     }
 
     /// The request was answered in full.
     fn finish(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.mark_served();
+            self.request.close();
         }
     }
 
@@ -68,13 +95,21 @@ impl Drop for Guarded {
         let rest = Self {
             inner: std::mem::take(&mut self.inner),
             lease: None,
+            request: self.request.clone(),
+            announced: None,
             deadline: self.deadline,
             alarm: self.alarm.take(),
         };
         runtime.spawn(async move {
             let mut rest = rest;
-            while let Some(Ok(_)) = rest.frame().await {}
-            drop(lease);
+            loop {
+                match rest.frame().await {
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) => return,
+                    None => break,
+                }
+            }
+            lease.mark_served();
         });
     }
 }
@@ -115,7 +150,7 @@ impl http_body::Body for Guarded {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Ok(frame))) => {
-                if self.inner.is_end_stream() {
+                if self.is_over_after(&frame) {
                     self.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -24,7 +24,8 @@ use tracing::{info, warn};
 
 use super::exit::{Exit, ExitReason, ExitRecord, InstanceId, unix_seconds};
 use super::launch::{Ended, Seat};
-use super::pool::{Mailbox, Phase, Vitals};
+use super::lease::{Mailbox, Vitals};
+use super::pool::Phase;
 use super::restart::{Failure, Restarts, Verdict};
 use super::supervisor::{Command, Crew};
 

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::exit::{Exit, InstanceId};
-use super::pool::Vitals;
+use super::lease::Vitals;
 use crate::dispatch::Attempt;
 
 /// What a new instance is given.

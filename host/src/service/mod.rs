@@ -11,6 +11,7 @@ pub mod failover;
 mod guarded;
 mod keeper;
 pub mod launch;
+pub mod lease;
 pub mod pool;
 mod queue;
 pub mod restart;
@@ -200,7 +201,8 @@ impl Service {
                     });
                 }
                 Ok(Ok(response)) => {
-                    return Ok(response.map(|body| Guarded::wrap(body, lease, job.deadline)));
+                    let request = job.body.clone();
+                    return Ok(Guarded::wrap(response, lease, request, job.deadline));
                 }
                 Ok(Err(AttemptError::Guest(message))) => {
                     lease.mark_served();

@@ -16,31 +16,19 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::balance::{self, Load};
 use super::exit::InstanceId;
+use super::lease::{Lease, Mailbox, Vitals};
 use super::queue::Queue;
 use super::status::{InstanceState, InstanceStatus};
 use crate::config::Manifest;
-use crate::dispatch::Attempt;
-
-/// Where an instance gets its attempts from.
-pub type Mailbox = mpsc::UnboundedSender<Attempt>;
-
-/// What an instance tells about itself while it runs.
-#[derive(Debug, Default)]
-pub struct Vitals {
-    /// Bytes of linear memory and tables in use.
-    pub memory: AtomicUsize,
-    /// Told by a lease whose client went away; the instance looks which of its leases it was.
-    pub abandoned: Notify,
-}
 
 /// The limits a pool works under.
 #[derive(Clone, Debug)]
@@ -132,60 +120,6 @@ pub struct Pool {
     idle: Notify,
     /// Told when a probe served a request.
     recovered: Notify,
-}
-
-/// One place in one instance. Dropping it gives the place to the next who waits.
-pub struct Lease {
-    pool: Arc<Pool>,
-    instance: InstanceId,
-    mailbox: Mailbox,
-    vitals: Arc<Vitals>,
-    served: AtomicBool,
-    abandoned: AtomicBool,
-}
-
-impl Lease {
-    /// Hands an attempt to the instance, or back if the instance has ended.
-    ///
-    /// # Errors
-    ///
-    /// The attempt itself.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a refused attempt comes back by value"
-    )]
-    pub fn send(&self, attempt: Attempt) -> Result<(), Attempt> {
-        self.mailbox.send(attempt).map_err(|refused| refused.0)
-    }
-
-    /// The instance it is a place in.
-    pub fn instance(&self) -> InstanceId {
-        self.instance
-    }
-
-    /// The client went away before it had its whole answer. What the guest still does for it is of
-    /// use to nobody.
-    pub fn abandon(&self) {
-        self.abandoned.store(true, Ordering::Relaxed);
-        self.vitals.abandoned.notify_one();
-    }
-
-    /// Whether the client went away.
-    pub fn is_abandoned(&self) -> bool {
-        self.abandoned.load(Ordering::Relaxed)
-    }
-
-    /// The request was answered in full: useful work.
-    pub fn mark_served(&self) {
-        self.served.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.pool
-            .release(self.instance, self.served.load(Ordering::Relaxed));
-    }
 }
 
 impl Pool {
@@ -358,7 +292,8 @@ impl Pool {
         state.slots.iter().map(describe).collect()
     }
 
-    fn release(self: &Arc<Self>, id: InstanceId, served: bool) {
+    /// A lease came back.
+    pub(super) fn release(self: &Arc<Self>, id: InstanceId, served: bool) {
         let granted = {
             let mut state = self.state.lock();
             if served {
@@ -408,14 +343,12 @@ impl Pool {
         let mailbox = slot.mailbox.clone()?;
         slot.in_flight += 1;
         state.turn = index + 1;
-        Some(Lease {
-            pool: Arc::clone(self),
-            instance: slot.id,
+        Some(Lease::new(
+            Arc::clone(self),
+            slot.id,
             mailbox,
-            vitals: Arc::clone(&slot.vitals),
-            served: AtomicBool::new(false),
-            abandoned: AtomicBool::new(false),
-        })
+            Arc::clone(&slot.vitals),
+        ))
     }
 
     fn notice_idle(&self, state: &mut State) {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::body::Body;
 use crate::dispatch::{Attempt, AttemptError, Effect, Effects, Reply};
 use crate::service::exit::ExitReason;
-use crate::service::pool::Lease;
+use crate::service::lease::Lease;
 
 /// One request being worked on.
 struct Entry {

@@ -25,7 +25,7 @@ use crate::dispatch::{Attempt, AttemptError};
 use crate::keyvalue::Store as KeyValueStore;
 use crate::service::exit::{Exit, ExitReason};
 use crate::service::launch::{Ended, Launch, Seat};
-use crate::service::pool::Vitals;
+use crate::service::lease::Vitals;
 
 /// Bytes that one host call may copy out of a guest: lists and strings of arguments.
 const MAX_HOST_CALL_BYTES: usize = 16 << 20;

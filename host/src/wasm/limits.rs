@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use wasmtime::ResourceLimiter;
 
-use crate::service::pool::Vitals;
+use crate::service::lease::Vitals;
 
 /// The guest asked for more than its limit. Ends the instance.
 #[derive(Debug, thiserror::Error)]

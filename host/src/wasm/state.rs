@@ -14,7 +14,7 @@ use super::stdio::GuestLog;
 use crate::config::{Grants, Log};
 use crate::keyvalue::Store as KeyValueStore;
 use crate::service::exit::InstanceId;
-use crate::service::pool::Vitals;
+use crate::service::lease::Vitals;
 
 /// Handles that a guest may hold at once: streams, headers, bodies, buckets.
 const MAX_HANDLES: usize = 10_000;

@@ -118,12 +118,19 @@ impl Watcher {
     }
 
     /// Waits for a change to something that may be a source, and then until nothing changes any
-    /// more. The first file that has changed.
+    /// more. A file that has changed, for a person to know why.
     pub(super) async fn changed(&mut self) -> PathBuf {
-        let first = self.next().await;
+        let mut path = self.next().await;
         let until = Instant::now() + PATIENCE;
-        while Instant::now() < until && timeout(QUIET, self.next()).await.is_ok() {}
-        first
+        while Instant::now() < until
+            && let Ok(next) = timeout(QUIET, self.next()).await
+        {
+            // programs that replace a file write another first, which says nothing to anybody
+            if !path.exists() {
+                path = next;
+            }
+        }
+        path
     }
 
     async fn next(&mut self) -> PathBuf {

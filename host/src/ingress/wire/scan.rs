@@ -109,21 +109,8 @@ impl Scanner {
         while let Some(&byte) = bytes.get(at) {
             match self.state {
                 State::Passed => return Ok(()),
-                State::Line { cr } => {
-                    let rest = &bytes[at..];
-                    let Some(end) = memchr(b'\n', rest) else {
-                        let cr = rest.ends_with(b"\r");
-                        self.state = State::Line { cr };
-                        return Ok(());
-                    };
-                    at += end;
-                    let cr = if end == 0 { cr } else { rest[end - 1] == b'\r' };
-                    if !cr {
-                        return Err(self.violation(at));
-                    }
-                    self.end_line();
-                    at += 1;
-                }
+                State::LineStart if !self.may_matter(byte) => at = self.line(bytes, at, false)?,
+                State::Line { cr } => at = self.line(bytes, at, cr)?,
                 State::Sized | State::Chunk => at += self.pass_data(bytes.len() - at),
                 _ => {
                     let used = self.step(byte).map_err(|Refused| self.violation(at))?;
@@ -132,6 +119,34 @@ impl Scanner {
             }
         }
         Ok(())
+    }
+
+    /// Whether a line that begins so is more than something to get to the end of.
+    fn may_matter(&self, first: u8) -> bool {
+        match first {
+            b'\r' | b'\n' => true,
+            b'c' | b'C' | b't' | b'T' => self.section == Section::Fields,
+            _ => false,
+        }
+    }
+
+    /// Goes by the rest of a line. Returns where the next one starts, or where the bytes end.
+    fn line(&mut self, bytes: &[u8], at: usize, cr: bool) -> Result<usize, Violation> {
+        let rest = &bytes[at..];
+        let Some(end) = memchr(b'\n', rest) else {
+            let cr = rest.ends_with(b"\r");
+            self.state = State::Line { cr };
+            return Ok(bytes.len());
+        };
+        let cr = if end == 0 { cr } else { rest[end - 1] == b'\r' };
+        if !cr {
+            return Err(self.violation(at + end));
+        }
+        self.state = State::LineStart;
+        if self.section == Section::RequestLine {
+            self.section = Section::Fields;
+        }
+        Ok(at + end + 1)
     }
 
     fn violation(&self, at: usize) -> Violation {
@@ -176,13 +191,8 @@ impl Scanner {
         self.state = match byte {
             b'\n' => return Err(Refused),
             b'\r' => State::LineCr,
-            b'c' | b'C' if self.section == Section::Fields => {
-                State::Name(Framing::ContentLength, 1)
-            }
-            b't' | b'T' if self.section == Section::Fields => {
-                State::Name(Framing::TransferEncoding, 1)
-            }
-            _ => State::Line { cr: false },
+            b'c' | b'C' => State::Name(Framing::ContentLength, 1),
+            _ => State::Name(Framing::TransferEncoding, 1),
         };
         Ok(())
     }
@@ -231,13 +241,6 @@ impl Scanner {
         true
     }
 
-    fn end_line(&mut self) {
-        self.state = State::LineStart;
-        if self.section == Section::RequestLine {
-            self.section = Section::Fields;
-        }
-    }
-
     /// An empty line ends the head or the trailers, and means nothing before a request line.
     fn end_section(&mut self) {
         if self.section == Section::Fields && self.coded {
@@ -278,7 +281,8 @@ impl Scanner {
                 Ok(State::Size)
             }
             (State::Size | State::SizePadding, b' ' | b'\t') => Ok(State::SizePadding),
-            (State::Size | State::SizePadding, b';') => Ok(State::Extension),
+            (State::Size | State::SizePadding, b';')
+            | (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => Ok(State::Extension),
             (State::Size | State::Extension, b'\r') => Ok(State::SizeCr),
             (State::Size, _) => {
                 let digit = u64::from(hex(byte).ok_or(Refused)?);
@@ -286,7 +290,6 @@ impl Scanner {
                 self.length = shifted | digit;
                 Ok(State::Size)
             }
-            (State::Extension, b'\t' | b' '..=b'~' | 0x80..) => Ok(State::Extension),
             (State::SizeCr, b'\n') if self.length == 0 => {
                 self.section = Section::Trailers;
                 Ok(State::LineStart)

@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::*;
+use crate::dispatch::Attempt;
 
 fn limits() -> PoolLimits {
     PoolLimits {
