@@ -126,6 +126,8 @@ pub struct Attempt {
     pub line: Arc<str>,
     /// The request itself.
     pub request: Request<Body>,
+    /// Its body as the client sends it, to tell whom to blame.
+    pub body: ReplayBody,
     /// When the request must be over.
     pub deadline: Instant,
     /// The number of this try; 1 for the first.

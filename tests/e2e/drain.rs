@@ -7,7 +7,8 @@ use crate::fault;
 /// Waits until the server has heard the signal, as a newcomer notices.
 async fn draining(wharf: &Wharf) {
     wait_until("the server took nobody new", || async {
-        let newcomer = Target::new(wharf.front.addr).try_get("/fault/hello").await;
+        // Nobody's path: where there is a service, the question itself might have to queue.
+        let newcomer = Target::new(wharf.front.addr).try_get("/nobody").await;
         newcomer.map_or(true, |reply| reply.status == 503)
     })
     .await;

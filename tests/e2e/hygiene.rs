@@ -4,11 +4,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wharf_tests::{PATIENCE, Wharf};
 
-use crate::fault;
+use crate::{fault, fault_p3};
 
-/// A server that soon closes connections on which nothing happens.
+/// A server that closes no connection for mere idleness: what is closed was refused.
 async fn server() -> Wharf {
-    let config = "[http]\nidle_timeout = '1s'";
+    let config = "[http]\nidle_timeout = '1h'";
     Wharf::builder()
         .service("fault", fault())
         .config(config)
@@ -88,9 +88,34 @@ async fn a_request_with_both_a_length_and_chunks_is_refused() {
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nContent-Length: 5",
     ] {
-        let bytes = format!("POST /fault/sum HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n0\r\n\r\n");
+        let bytes = format!(
+            "POST /fault/sum HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n0\r\n\r\n\
+             GET /fault/trap HTTP/1.1\r\nHost: x\r\n\r\n"
+        );
         refused(&wharf, bytes.as_bytes(), 400).await;
     }
+    assert_eq!(
+        wharf.count("fault", "exits").await,
+        0,
+        "no smuggled request reached the guest"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_connection_carries_no_second_request() {
+    let wharf = server().await;
+    let bytes = b"GET /fault/hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n\
+        GET /fault/trap HTTP/1.1\r\nHost: x\r\n\r\n";
+    refused(&wharf, bytes, 400).await;
+    assert_eq!(wharf.count("fault", "exits").await, 0);
+}
+
+#[tokio::test]
+async fn a_transfer_coding_that_is_not_spoken_is_refused() {
+    let wharf = server().await;
+    let bytes = b"POST /fault/sum HTTP/1.1\r\nHost: x\r\n\
+        Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n";
+    refused(&wharf, bytes, 501).await;
 }
 
 #[tokio::test]
@@ -186,19 +211,32 @@ async fn a_client_that_never_finishes_its_head_is_let_go() {
 
 #[tokio::test]
 async fn a_chunked_body_that_is_malformed_never_passes_for_whole() {
-    let wharf = server().await;
-    for body in ["zz\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n"] {
-        let bytes = format!(
-            "POST /fault/sum HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{body}"
+    for component in [fault(), fault_p3()] {
+        let wharf = Wharf::with("fault", component).await;
+        for body in [
+            "zz\r\nhello\r\n0\r\n\r\n",
+            "5\r\nhelloX\r\n0\r\n\r\n",
+            "5\nhello\r\n0\r\n\r\n",
+            "5;\0\r\nhello\r\n0\r\n\r\n",
+        ]
+        .repeat(3)
+        {
+            let bytes = format!(
+                "POST /fault/sum HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n{body}"
+            );
+            let answer = raw(&wharf, bytes.as_bytes()).await;
+            assert!(
+                answer.starts_with("HTTP/1.1 400"),
+                "{body:?} got {answer:?}"
+            );
+        }
+        assert_ne!(
+            wharf.state("fault").await,
+            "broken",
+            "clients open no breaker"
         );
-        let answer = raw(&wharf, bytes.as_bytes()).await;
-        assert!(
-            !answer.starts_with("HTTP/1.1 200"),
-            "{body:?} got {answer:?}"
-        );
+        assert_eq!(wharf.get("/fault/hello").await.status, 200);
     }
-    assert_eq!(wharf.get("/fault/hello").await.status, 200);
-    assert_ne!(wharf.state("fault").await, "broken");
 }
 
 #[tokio::test]

@@ -20,6 +20,16 @@ pub(super) fn check(head: &Parts) -> Result<Option<Authority>, Problem> {
             "this server is no proxy",
         ));
     }
+    let codings = head.headers.get_all(TRANSFER_ENCODING);
+    if codings
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "no transfer coding but chunked is spoken",
+        ));
+    }
     let host = host_field(head)?;
     let target = head.uri.authority();
     if let (Some(target), Some(host)) = (target, &host)

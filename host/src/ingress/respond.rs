@@ -51,6 +51,7 @@ impl Problem {
     }
 
     /// What else the client's connection carries cannot be trusted: an HTTP/1 connection is closed.
+    #[must_use]
     pub fn closing(mut self) -> Self {
         self.closes = true;
         self

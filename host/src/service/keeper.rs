@@ -299,7 +299,7 @@ impl Keeper {
         }
         match self.stage {
             Stage::Warming { .. } | Stage::Serving if reason.is_failure() => {
-                self.replace(served, ended.repeat);
+                self.replace(served, ended.blameless);
             }
             Stage::Probing { .. } if reason.is_failure() => {
                 let verdict = self.restarts.probe_failed();
@@ -317,12 +317,12 @@ impl Keeper {
         false
     }
 
-    fn replace(&mut self, served: u64, repeat: bool) {
+    fn replace(&mut self, served: u64, blameless: bool) {
         let verdict = self.restarts.failed(Failure {
             now: self.born.elapsed(),
             served_by_it: served,
             served_by_all: self.crew.pool.served(),
-            repeat,
+            blameless,
             random: rand::random(),
         });
         self.follow(verdict);

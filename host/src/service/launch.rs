@@ -37,8 +37,9 @@ pub trait Launch: Send + Sync + 'static {
 pub struct Ended {
     /// For the operator.
     pub exit: Exit,
-    /// All it was working on were requests that had killed another instance before.
-    pub repeat: bool,
+    /// The requests it was working on are to blame: they had killed another instance before, or
+    /// their clients broke them.
+    pub blameless: bool,
     /// What is left of it. Dropping it tells those who wait for an answer, so that is done after
     /// the exit is recorded: who hears of a death can look it up.
     pub remains: Box<dyn Send>,
@@ -49,7 +50,7 @@ impl Ended {
     pub fn quietly(exit: Exit) -> Self {
         Self {
             exit,
-            repeat: false,
+            blameless: false,
             remains: Box::new(()),
         }
     }

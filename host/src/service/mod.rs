@@ -179,6 +179,7 @@ impl Service {
                 id: job.id.clone(),
                 line: job.line(),
                 request: job.request(),
+                body: job.body.clone(),
                 deadline: job.deadline,
                 tries,
                 effects: Arc::clone(&effects),
@@ -194,13 +195,11 @@ impl Service {
             };
             waiting.over();
             let reason = match outcome {
-                // whatever the guest made of a body that was cut, the client shall know why
-                Ok(Ok(_)) if job.body.too_large() => {
-                    return Err(DispatchError::TooLarge {
-                        limit: job.body.limit(),
-                    });
-                }
                 Ok(Ok(response)) => {
+                    // whatever the guest made of a body that was cut, the client shall know why
+                    if let Some(error) = blame_client(job) {
+                        return Err(error);
+                    }
                     let request = job.body.clone();
                     return Ok(Guarded::wrap(response, lease, request, job.deadline));
                 }

@@ -35,9 +35,9 @@ pub struct Failure {
     pub served_by_it: u64,
     /// Requests that the whole pool has served so far.
     pub served_by_all: u64,
-    /// It died of requests that had killed another instance before: that says more of the request
-    /// than of the instance.
-    pub repeat: bool,
+    /// It died of requests that had killed another instance before, or that their clients broke:
+    /// that says more of the request than of the instance.
+    pub blameless: bool,
     /// A random number in `0.0..1.0`, for the jitter.
     pub random: f64,
 }
@@ -81,7 +81,7 @@ impl Restarts {
         }
         self.last = Some(failure.now);
         self.served_at_last = failure.served_by_all;
-        if failure.repeat {
+        if failure.blameless {
             return Verdict::Restart {
                 after: Duration::ZERO,
             };
@@ -185,7 +185,7 @@ mod tests {
             now: Duration::from_millis(millis),
             served_by_it,
             served_by_all,
-            repeat: false,
+            blameless: false,
             random: 1.0,
         }
     }
@@ -230,7 +230,7 @@ mod tests {
             ));
             for _ in 0..2 {
                 let again = Failure {
-                    repeat: true,
+                    blameless: true,
                     ..failure(n, 0, 0)
                 };
                 assert_eq!(

@@ -47,11 +47,11 @@ impl Launch for Actors {
             let _ = ready.send(());
             while let Some(attempt) = mailbox.recv().await {
                 stage.runs.fetch_add(1, Ordering::SeqCst);
-                let repeat = attempt.tries > 1;
+                let blameless = attempt.tries > 1;
                 if let Some(reason) = act(&stage, attempt).await {
                     let exit = Exit::plain(reason, "as told");
                     return Ended {
-                        repeat,
+                        blameless,
                         ..Ended::quietly(exit)
                     };
                 }

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::body::Body;
+use crate::body::{Body, ReplayBody};
 use crate::dispatch::{Attempt, AttemptError, Effect, Effects, Reply};
 use crate::service::exit::ExitReason;
 use crate::service::lease::Lease;
@@ -22,10 +22,18 @@ struct Entry {
     line: Arc<str>,
     deadline: Instant,
     tries: u32,
+    body: ReplayBody,
     effects: Arc<Effects>,
     reply: Option<Reply>,
     lease: Arc<Lease>,
     fate: Fate,
+}
+
+impl Entry {
+    /// Whether a death is the request's fault rather than the instance's.
+    fn is_to_blame(&self) -> bool {
+        self.tries > 1 || self.body.too_large() || self.body.client_broke_off()
+    }
 }
 
 #[derive(Default)]
@@ -68,6 +76,7 @@ impl Active {
             id: _,
             line,
             request,
+            body,
             deadline,
             tries,
             effects,
@@ -83,6 +92,7 @@ impl Active {
             line,
             deadline,
             tries,
+            body,
             effects,
             reply: Some(reply),
             lease,
@@ -131,10 +141,11 @@ impl Active {
         !inner.entries.is_empty() && inner.entries.iter().all(|entry| entry.lease.is_abandoned())
     }
 
-    /// Whether all of the requests had been tried elsewhere before.
-    pub(super) fn all_repeats(&self) -> bool {
+    /// Whether the instance isn't to blame for its death: all it was working on had killed another
+    /// instance before, or came with a body that its client broke.
+    pub(super) fn blameless(&self) -> bool {
         let inner = self.0.lock();
-        !inner.entries.is_empty() && inner.entries.iter().all(|entry| entry.tries > 1)
+        !inner.entries.is_empty() && inner.entries.iter().all(Entry::is_to_blame)
     }
 
     /// The instance ended: whoever still waits for an answer hears why, and bodies that are not
@@ -248,6 +259,7 @@ mod tests {
             id: RequestId::random(),
             line: "GET /".into(),
             request: Request::new(empty()),
+            body: ReplayBody::new(empty(), 0, 0),
             deadline,
             tries,
             effects: Arc::new(Effects::default()),
@@ -282,7 +294,7 @@ mod tests {
         let (first, _) = active.enter(first);
         let (_second, _) = active.enter(second);
         assert_eq!(active.first_deadline(), Some(soonest));
-        assert!(!active.all_repeats());
+        assert!(!active.blameless());
         first.answerer().respond(Response::new(empty()));
         assert!(!first_effects.none());
         assert!(second_effects.none());

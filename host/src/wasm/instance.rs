@@ -219,12 +219,12 @@ async fn run(
         Ok(()) => Exit::plain(ExitReason::Retired, "it was retired"),
         Err(error) => describe(&error, watch.active.lines()),
     };
-    let repeat = watch.active.all_repeats();
+    let blameless = watch.active.blameless();
     remains.obituary.reason = exit.reason;
     give_back(&mut mailbox);
     Ended {
         exit,
-        repeat,
+        blameless,
         remains: Box::new(remains),
     }
 }

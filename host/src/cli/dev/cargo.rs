@@ -65,7 +65,9 @@ pub(super) async fn output(mut command: Command) -> Result<Output> {
         .to_string_lossy()
         .into_owned();
     let spawned = command.stdout(Stdio::piped()).process_group(0).spawn();
-    let child = spawned.with_context(|| format!("`{program}` can't be started"))?;
+    let child = spawned.with_context(|| {
+        format!("`{program}` can't be started; https://rustup.rs says how to install Rust")
+    })?;
     let mut group = Group(
         child
             .id()

@@ -32,16 +32,8 @@ impl Tool {
         version
             .args(["component", "--version"])
             .stderr(std::process::Stdio::null());
-        match output(version).await {
-            Ok(output) if output.status.success() => Ok(Self::Component),
-            Ok(_) => Ok(Self::Cargo),
-            Err(error) if is_missing(&error) => {
-                bail!(
-                    "cargo, which builds the guests, is not installed; https://rustup.rs says how to install it"
-                )
-            }
-            Err(error) => Err(error),
-        }
+        let found = output(version).await?.status.success();
+        Ok(if found { Self::Component } else { Self::Cargo })
     }
 
     /// The rustc target that it needs.
