@@ -95,6 +95,7 @@ impl App {
             Arc::clone(&ledger),
             Arc::clone(&self.keyvalue),
             is_ready.clone(),
+            stopping.clone(),
         );
         let serving = Serving {
             address: front_address,

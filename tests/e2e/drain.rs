@@ -52,6 +52,11 @@ async fn the_operator_can_watch_the_drain() {
     wharf.terminate();
     draining(&wharf).await;
     assert_eq!(wharf.admin.get("/healthz").await.status, 200);
+    assert_eq!(
+        wharf.admin.get("/readyz").await.status,
+        503,
+        "no balancer is to send more"
+    );
     wharf.wait_in_flight("fault", 1).await;
     held.release().await;
     assert!(wharf.wait_exit().await.success());

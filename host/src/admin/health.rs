@@ -14,9 +14,12 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Every service that was there at the start is up or has been refused.
+/// Every service that was there at the start is up or has been refused, and the server isn't
+/// stopping.
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
-    if *admin.ready.borrow() {
+    if *admin.stopping.borrow() {
+        problem(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+    } else if *admin.ready.borrow() {
         "ready\n".into_response()
     } else {
         problem(

@@ -32,6 +32,7 @@ pub struct Admin {
     ledger: Arc<Ledger>,
     keyvalue: Arc<dyn KeyValueStore>,
     ready: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Admin {
@@ -41,12 +42,14 @@ impl Admin {
         ledger: Arc<Ledger>,
         keyvalue: Arc<dyn KeyValueStore>,
         ready: watch::Receiver<bool>,
+        stopping: watch::Receiver<bool>,
     ) -> Arc<Self> {
         Arc::new(Self {
             catalog,
             ledger,
             keyvalue,
             ready,
+            stopping,
         })
     }
 

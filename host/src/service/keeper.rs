@@ -365,7 +365,7 @@ impl Keeper {
             warn!(%service, instance = %running.id, reason = exit.reason.word(), served, requests = ?exit.requests,
                 cause = exit.message, backtrace = ?exit.backtrace, "an instance ended");
         } else {
-            tracing::debug!(%service, instance = %running.id, reason = exit.reason.word(), served, "an instance ended");
+            info!(%service, instance = %running.id, reason = exit.reason.word(), served, "an instance ended");
         }
         self.crew.ledger.exits.push(ExitRecord {
             service: service.to_string(),

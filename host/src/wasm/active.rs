@@ -175,9 +175,10 @@ impl Ticket {
         }
     }
 
-    /// Leaves the request in the list: the instance died of it, and the exit is to name it.
-    pub(super) fn keep(&self) {
-        self.kept.store(true, Ordering::Relaxed);
+    /// Leaves the request in the list when the ticket is dropped: if that happens because the
+    /// instance dies, the exit is to name it, its dispatcher to be told and its body to be broken.
+    pub(super) fn keep(&self, kept: bool) {
+        self.kept.store(kept, Ordering::Relaxed);
     }
 }
 

@@ -43,6 +43,8 @@ async fn handle(
 ) -> wasmtime::Result<()> {
     let deadline = attempt.deadline;
     let (ticket, request) = watch.active.enter(attempt);
+    // until the guest is done with it, whatever ends this function
+    ticket.keep(true);
     let (answerer, fate) = (ticket.answerer(), ticket.fate());
     let request = request.map(|body| body.map_err(|error| to_guest(&error)));
     let mut view = store.data_mut().http();
@@ -58,12 +60,11 @@ async fn handle(
         () = sleep_until(deadline) => Err(DeadlinePassed.into()),
         gone = watch.abandoned() => Err(gone.into()),
     };
-    match &result {
-        Ok(()) => ticket
+    if result.is_ok() {
+        ticket
             .answerer()
-            .fail("it returned without setting a response".into()),
-        // stays entered, so that the exit can name it and tell its dispatcher
-        Err(_) => ticket.keep(),
+            .fail("it returned without setting a response".into());
+        ticket.keep(false);
     }
     result
 }

@@ -89,14 +89,12 @@ async fn handle(
     let (ticket, request) = active.enter(attempt);
     // entered until the response's body is over, for the deadline covers that
     let ticket = Arc::new(ticket);
-    match respond(accessor, guest, request, &ticket).await {
-        Ok(Ok(response)) => ticket.answerer().respond(response),
-        Ok(Err(refusal)) => ticket.answerer().fail(refusal),
-        Err(error) => {
-            ticket.keep();
-            return Err(error);
-        }
+    ticket.keep(true);
+    match respond(accessor, guest, request, &ticket).await? {
+        Ok(response) => ticket.answerer().respond(response),
+        Err(refusal) => ticket.answerer().fail(refusal),
     }
+    ticket.keep(false);
     Ok(())
 }
 
