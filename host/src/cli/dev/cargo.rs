@@ -144,18 +144,21 @@ mod tests {
         shell.args(["-c", "mkfifo alive; (sleep 600 > alive) & wait"]);
         let mut running = Box::pin(output(shell));
         let pipe = directory.path().join("alive");
-        let opened = tokio::task::spawn_blocking(move || {
+        let (open, opened) = tokio::sync::oneshot::channel();
+        let reading = tokio::task::spawn_blocking(move || {
             while !pipe.exists() {
                 std::thread::yield_now();
             }
-            io::read_to_string(std::fs::File::open(pipe).unwrap())
+            let pipe = std::fs::File::open(pipe).unwrap();
+            open.send(()).unwrap();
+            io::read_to_string(pipe)
         });
         tokio::select! {
             _ = &mut running => panic!("it ran to its end"),
-            () = tokio::time::sleep(Duration::from_millis(50)) => {}
+            result = opened => result.unwrap(),
         }
         drop(running);
-        let read = tokio::time::timeout(Duration::from_secs(30), opened).await;
+        let read = tokio::time::timeout(Duration::from_secs(30), reading).await;
         assert_eq!(read.expect("everything has ended").unwrap().unwrap(), "");
     }
 }
