@@ -23,10 +23,14 @@ pub fn wharf_binary() -> &'static Path {
         if let Some(binary) = std::env::var_os("WHARF_BINARY") {
             return binary.into();
         }
-        let built = cargo_build(root(), &["--package", "wharf", "--bin", "wharf"]);
-        let binary = built.get("wharf").cloned();
-        binary.expect("the package wharf has a binary of that name")
+        binary("wharf", "wharf")
     })
+}
+
+/// A binary of one of this repository's packages, built in release mode.
+pub fn binary(package: &str, name: &str) -> PathBuf {
+    let built = cargo_build(root(), &["--package", package, "--bin", name]);
+    find(&built, name)
 }
 
 /// One of the services that Wharf comes with: `register`, `login`.
@@ -51,10 +55,11 @@ pub fn test_guests() -> &'static HashMap<String, PathBuf> {
 
 fn find(built: &HashMap<String, PathBuf>, name: &str) -> PathBuf {
     let found = built.get(name).cloned();
-    found.unwrap_or_else(|| panic!("no guest `{name}` was built, only {:?}", built.keys()))
+    found.unwrap_or_else(|| panic!("no `{name}` was built, only {:?}", built.keys()))
 }
 
-fn build_guests(workspace: &Path) -> HashMap<String, PathBuf> {
+/// All components of a workspace of guests, by name.
+pub fn build_guests(workspace: &Path) -> HashMap<String, PathBuf> {
     add_target();
     cargo_build(workspace, &["--workspace", "--target", TARGET])
 }
