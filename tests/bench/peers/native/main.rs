@@ -1,0 +1,93 @@
+//! The native peer: hyper as lean as it gets, with no sandbox and no router. Whatever serves
+//! components is measured by how near it comes to this.
+
+use std::convert::Infallible;
+use std::iter::repeat_n;
+use std::net::SocketAddr;
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use futures::stream;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Either, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+const FRAME: usize = 64 * 1024;
+
+/// Whole, or streamed; boxed only where that costs nothing.
+type Answer = Either<Full<Bytes>, UnsyncBoxBody<Bytes, Infallible>>;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let addr: SocketAddr = std::env::args()
+        .nth(1)
+        .context("the one argument is the address to listen on")?
+        .parse()?;
+    let listener = TcpListener::bind(addr).await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        tokio::spawn(async move {
+            let serving =
+                http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+            // A client that breaks off is no event here.
+            let _ended = serving.await;
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, hyper::Error> {
+    Ok(match (request.method(), request.uri().path()) {
+        (&Method::GET, "/hello") => whole("Hello, World!"),
+        (&Method::POST, "/echo") => echo(request.into_body()).await?,
+        (&Method::GET, "/down") => down(request.uri().query()),
+        (&Method::POST, "/up") => up(request.into_body()).await?,
+        _ => status(StatusCode::NOT_FOUND),
+    })
+}
+
+fn whole(bytes: impl Into<Bytes>) -> Response<Answer> {
+    Response::new(Either::Left(Full::new(bytes.into())))
+}
+
+fn status(status: StatusCode) -> Response<Answer> {
+    let mut response = whole("");
+    *response.status_mut() = status;
+    response
+}
+
+async fn echo(body: Incoming) -> Result<Response<Answer>, hyper::Error> {
+    let posted = body.collect().await?.to_bytes();
+    let Ok(json) = order::answer(&posted) else {
+        return Ok(status(StatusCode::BAD_REQUEST));
+    };
+    let mut response = whole(json);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}
+
+fn down(query: Option<&str>) -> Response<Answer> {
+    let bytes = query.and_then(|query| query.strip_prefix("bytes="));
+    let Some(bytes) = bytes.and_then(|bytes| bytes.parse::<usize>().ok()) else {
+        return status(StatusCode::BAD_REQUEST);
+    };
+    let frame = Bytes::from(vec![b'x'; FRAME]);
+    let rest = frame.slice(..bytes % FRAME);
+    let frames = repeat_n(frame, bytes / FRAME).chain([rest]);
+    let frames = stream::iter(frames.map(|frame| Ok(Frame::data(frame))));
+    Response::new(Either::Right(StreamBody::new(frames).boxed_unsync()))
+}
+
+async fn up(mut body: Incoming) -> Result<Response<Answer>, hyper::Error> {
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        bytes += frame?.data_ref().map_or(0, Bytes::len);
+    }
+    Ok(whole(bytes.to_string()))
+}

@@ -1,0 +1,196 @@
+//! The servers that are compared. Each can be missing; the report then says why.
+
+mod go;
+mod native;
+mod nginx;
+mod wasmtime;
+pub(crate) mod wharf;
+mod workerd;
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+use wharf_tests::build::{build_guests, root};
+
+use crate::process::{Process, free_addr};
+use crate::workload::Workload;
+use wasmtime::Reuse;
+use wharf::Isolation;
+
+/// How long a server may take until it answers.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A kind of server, in one of its settings.
+pub(crate) struct Peer {
+    /// What `--only` calls it.
+    pub(crate) name: &'static str,
+    /// What the tables call it.
+    pub(crate) title: &'static str,
+    /// The workloads it has; the load generator's ceiling has no echo.
+    pub(crate) workloads: &'static [Workload],
+    /// Its command, with all files it needs in the directory.
+    command: fn(Setting<'_>) -> Result<Command>,
+    /// What it is exactly.
+    pub(crate) version: fn() -> Result<String>,
+}
+
+/// What one server is started with.
+#[derive(Clone, Copy)]
+struct Setting<'a> {
+    workload: Workload,
+    addr: SocketAddr,
+    /// Empty, for its configuration.
+    dir: &'a Path,
+}
+
+/// The generation of `wasi:http` that a guest is written for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Generation {
+    P2,
+    P3,
+}
+
+use Workload::{Echo, Hello, Stream};
+
+pub(crate) const ALL: &[Peer] = &[
+    Peer {
+        name: NATIVE,
+        title: "hyper 1, native",
+        workloads: &[Hello, Echo, Stream],
+        command: |setting| Ok(native::command(setting)),
+        version: native::version,
+    },
+    Peer {
+        name: "go",
+        title: "Go net/http, native",
+        workloads: &[Hello, Echo, Stream],
+        command: go::command,
+        version: go::version,
+    },
+    Peer {
+        name: "wharf-p2",
+        title: "Wharf, 0.2 guest",
+        workloads: &[Hello, Echo, Stream],
+        command: |setting| wharf::command(setting, Generation::P2, Isolation::Instance),
+        version: wharf::version,
+    },
+    Peer {
+        name: "wharf-p3",
+        title: "Wharf, 0.3 guest",
+        workloads: &[Hello, Echo, Stream],
+        command: |setting| wharf::command(setting, Generation::P3, Isolation::Instance),
+        version: wharf::version,
+    },
+    Peer {
+        name: "wharf-fresh-p2",
+        title: "Wharf, 0.2 guest, fresh instance per request",
+        workloads: &[Hello, Echo],
+        command: |setting| wharf::command(setting, Generation::P2, Isolation::Request),
+        version: wharf::version,
+    },
+    Peer {
+        name: "wasmtime-p2",
+        title: "wasmtime serve, 0.2 guest, instances reused",
+        workloads: &[Hello, Echo, Stream],
+        command: |setting| wasmtime::command(setting, Generation::P2, Reuse::Pooled),
+        version: wasmtime::version,
+    },
+    Peer {
+        name: "wasmtime-p3",
+        title: "wasmtime serve, 0.3 guest, instances reused",
+        workloads: &[Hello, Echo, Stream],
+        command: |setting| wasmtime::command(setting, Generation::P3, Reuse::Pooled),
+        version: wasmtime::version,
+    },
+    Peer {
+        name: "wasmtime-fresh-p2",
+        title: "wasmtime serve, 0.2 guest, its default: fresh instance per request",
+        workloads: &[Hello, Echo],
+        command: |setting| wasmtime::command(setting, Generation::P2, Reuse::Default),
+        version: wasmtime::version,
+    },
+    Peer {
+        name: "workerd",
+        title: "workerd, JavaScript",
+        workloads: &[Hello, Echo],
+        command: workerd::command,
+        version: workerd::version,
+    },
+    Peer {
+        name: "nginx",
+        title: "nginx, fixed answer (the load generator's ceiling)",
+        workloads: &[Hello],
+        command: nginx::command,
+        version: nginx::version,
+    },
+];
+
+/// The peer that all others are compared with.
+pub(crate) const NATIVE: &str = "hyper";
+
+/// A server that answers as it should.
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    pub(crate) addr: SocketAddr,
+    _dir: TempDir,
+}
+
+impl Peer {
+    /// Starts it for one workload, with so many worker threads if it lets that be said, and waits
+    /// until it answers rightly.
+    pub(crate) fn start(&self, workload: Workload, workers: Option<usize>) -> Result<Server> {
+        let dir = tempfile::Builder::new().prefix("wharf-bench-").tempdir()?;
+        let addr = free_addr()?;
+        let mut command = (self.command)(Setting {
+            workload,
+            addr,
+            dir: dir.path(),
+        })?;
+        if let Some(workers) = workers {
+            command.env("TOKIO_WORKER_THREADS", workers.to_string());
+        }
+        let mut process = Process::spawn(&mut command, dir.path())?;
+        process.wait_for(PATIENCE, |_| workload.check(addr))?;
+        Ok(Server {
+            process,
+            addr,
+            _dir: dir,
+        })
+    }
+}
+
+/// A guest, the same for every host of components.
+pub(crate) fn guest(workload: Workload, generation: Generation) -> Result<PathBuf> {
+    static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| build_guests(&root().join("tests/bench/guests")));
+    let mut name = workload.name().to_owned();
+    if generation == Generation::P3 {
+        name += "-p3";
+    }
+    let guest = built.get(&name).cloned();
+    guest.with_context(|| format!("no guest {name:?} was built"))
+}
+
+/// Where peers are installed that this repository doesn't build; `tests/bench/run` fills it.
+fn installed() -> PathBuf {
+    root().join("target/bench-peers")
+}
+
+/// What a command prints, on whichever output.
+pub(crate) fn printed(command: &mut Command) -> Result<String> {
+    let program = command.get_program().display().to_string();
+    let output = command
+        .output()
+        .with_context(|| format!("{program} is not to be found"))?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    write!(text, "{}", String::from_utf8_lossy(&output.stderr))?;
+    ensure!(output.status.success(), "{program} fails: {text}");
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,89 @@
+//! Wharf itself.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use wharf_tests::build::wharf_binary;
+
+use super::{Generation, Setting, guest, printed};
+use crate::workload::Workload;
+
+/// The instances of the one service under load.
+pub(crate) const INSTANCES: usize = 4;
+
+/// What two requests share.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Isolation {
+    /// They may meet in one instance, one after the other.
+    Instance,
+    /// Nothing.
+    Request,
+}
+
+pub(super) fn command(
+    setting: Setting<'_>,
+    generation: Generation,
+    isolation: Isolation,
+) -> Result<Command> {
+    let Setting {
+        workload,
+        addr,
+        dir,
+    } = setting;
+    let services = dir.join("services");
+    fs::create_dir(&services)?;
+    let component = guest(workload, generation)?;
+    let name = workload.name();
+    let file = services.join(format!("{name}.wasm"));
+    fs::copy(component, &file)?;
+    let manifest = manifest(workload, isolation)?;
+    fs::write(file.with_extension("toml"), manifest)?;
+    check(&file)?;
+    Ok(serve(dir, addr, "127.0.0.1:0".parse()?))
+}
+
+/// Finds out at once what the server would not take; it would wait for a better file.
+fn check(file: &Path) -> Result<()> {
+    let mut command = Command::new(wharf_binary());
+    let output = command.arg("check").arg(file).output()?;
+    let report = String::from_utf8_lossy(&output.stdout);
+    let problem = report.lines().last().unwrap_or_default();
+    ensure!(output.status.success(), "{}", problem.trim());
+    Ok(())
+}
+
+/// `wharf serve` on what is in `dir`.
+pub(crate) fn serve(dir: &Path, addr: SocketAddr, admin: SocketAddr) -> Command {
+    let mut command = Command::new(wharf_binary());
+    command
+        .current_dir(dir)
+        .args(["serve", "services", "--data", "data"])
+        .args(["--listen", &addr.to_string()])
+        .args(["--admin", &admin.to_string()]);
+    command
+}
+
+pub(super) fn version() -> Result<String> {
+    printed(Command::new(wharf_binary()).arg("--version"))
+}
+
+/// As few keys as the load needs: places in the queue for a thousand connections, and room for
+/// large bodies.
+fn manifest(workload: Workload, isolation: Isolation) -> Result<String> {
+    let mut toml = String::new();
+    if isolation == Isolation::Request {
+        writeln!(toml, "isolation = \"request\"")?;
+    }
+    if workload == Workload::Stream {
+        writeln!(toml, "routes = [\"/down\", \"/up\"]")?;
+    }
+    write!(
+        toml,
+        "[instances]\ncount = {INSTANCES}\n[limits]\nqueue = 2000\nrequest_body = \"unlimited\"\n"
+    )?;
+    Ok(toml)
+}
