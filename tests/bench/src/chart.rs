@@ -57,14 +57,20 @@ fn block(out: &mut String, mut y: f64, workload: Workload, outcome: &Outcome) ->
         };
         let length = (RIGHT - LEFT) * cpu / longest;
         let (top, middle) = (y + (ROW - BAR) / 2.0, y + ROW / 2.0);
-        text(out, 0.0, middle, "", standing.peer.title);
+        text(out, 0.0, middle, "name", standing.peer.title);
         // Writing to a `String` can't fail.
         let _ = writeln!(
             out,
             "<rect class=\"{class}\" x=\"{LEFT}\" y=\"{top}\" width=\"{length:.1}\" \
              height=\"{BAR}\" rx=\"2\"/>"
         );
-        text(out, LEFT + length + 6.0, middle, "", &format!("{cpu:.1}"));
+        text(
+            out,
+            LEFT + length + 6.0,
+            middle,
+            "value",
+            &format!("{cpu:.1}"),
+        );
         y += ROW;
     }
     y

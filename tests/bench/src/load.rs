@@ -45,6 +45,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.wants(Part::Scaling) {
         report.add(&scaling::run(options, &peers))?;
     }
+    if charted.is_empty() {
+        return Ok(());
+    }
     report::write_beside(options, "cpu.svg", &chart::draw(&charted))
 }
 

@@ -15,7 +15,7 @@ use hyper::body::Frame;
 use crate::contest::{progress, start};
 use crate::options::Options;
 use crate::peers::{NATIVE, Peer, Server};
-use crate::table::{Table, median, mib, millis, number, ratio};
+use crate::table::{Table, mean, median, mib, millis, number, ratio};
 use crate::workload::Workload;
 use crate::{client, proc, report};
 
@@ -142,7 +142,7 @@ fn table(standings: &[Standing]) -> Table {
             let speed = speed(samples);
             row.push(number(speed, 0));
             row.push(ratio(speed, native.and_then(|native| native[direction])));
-            row.push(number(median(samples.iter().map(|s| millis(s.cpu))), 0));
+            row.push(number(mean(samples.iter().map(|s| millis(s.cpu))), 0));
             row.push(number(median(samples.iter().map(|s| mib(s.peak))), 0));
         }
         table.row(row);

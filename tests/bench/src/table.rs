@@ -63,6 +63,15 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     Some(f64::midpoint(*lower, *upper))
 }
 
+/// The mean; nothing of nothing. For what the kernel counts in ticks that are coarse beside it.
+pub(crate) fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let values: Vec<f64> = values.into_iter().collect();
+    let count = u64::try_from(values.len())
+        .ok()
+        .filter(|count| *count > 0)?;
+    Some(values.iter().sum::<f64>() / float(count))
+}
+
 /// A number with so many digits behind the point.
 pub(crate) fn number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| NOTHING.to_owned(), |value| format!("{value:.digits$}"))

@@ -36,10 +36,10 @@ type line struct {
 const frame = 64 * 1024
 
 func main() {
-	http.HandleFunc("GET /hello", hello)
-	http.HandleFunc("POST /echo", echo)
-	http.HandleFunc("GET /down", down)
-	http.HandleFunc("POST /up", up)
+	http.HandleFunc("/hello", hello)
+	http.HandleFunc("/echo", echo)
+	http.HandleFunc("/down", down)
+	http.HandleFunc("/up", up)
 	log.Fatal(http.ListenAndServe(os.Args[1], nil))
 }
 
@@ -82,7 +82,10 @@ func down(w http.ResponseWriter, r *http.Request) {
 		chunk[i] = 'x'
 	}
 	for left > 0 {
-		n, err := w.Write(chunk[:min(left, frame)])
+		if left < frame {
+			chunk = chunk[:left]
+		}
+		n, err := w.Write(chunk)
 		if err != nil {
 			return
 		}
