@@ -13,9 +13,11 @@ const RIGHT: f64 = 770.0;
 const HEADING: f64 = 34.0;
 const ROW: f64 = 24.0;
 const BAR: f64 = 14.0;
+/// How far below the middle of a row its text stands.
+const BASELINE: f64 = 4.5;
 
 const STYLE: &str = "\
-    text { font: 13px system-ui, sans-serif; fill: #57606a; dominant-baseline: middle; }\n\
+    text { font: 13px system-ui, sans-serif; fill: #57606a; }\n\
     .heading { font-weight: 600; fill: #24292f; }\n\
     .bar { fill: #8c959f; }\n\
     .wharf { fill: #0a7ea4; }\n\
@@ -80,7 +82,8 @@ fn bar(standing: &Standing) -> Option<(&Standing, f64)> {
     Some((standing, standing.median(|sample| sample.cpu)?))
 }
 
-fn text(out: &mut String, x: f64, y: f64, class: &str, text: &str) {
+fn text(out: &mut String, x: f64, middle: f64, class: &str, text: &str) {
+    let y = middle + BASELINE;
     let text = text.replace('&', "&amp;").replace('<', "&lt;");
     let _ = writeln!(
         out,

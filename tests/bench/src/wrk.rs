@@ -84,3 +84,30 @@ pub(crate) fn version() -> Result<String> {
     let words = text.split_whitespace().take(2).collect::<Vec<_>>();
     Ok(words.join(" "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn good_rounds_count() {
+        let outcome = parse("1000 2000000 150 900 0 0").unwrap();
+        assert_eq!(outcome.requests, 1000);
+        assert_eq!(outcome.took, Duration::from_secs(2));
+        assert_eq!(outcome.p99, Duration::from_micros(900));
+        assert_eq!(outcome.failure, None);
+    }
+
+    #[test]
+    fn bad_rounds_say_why() {
+        for line in [
+            "0 2000000 0 0 0 0",
+            "9 2000000 1 1 3 0",
+            "9 2000000 1 1 0 1",
+        ] {
+            assert!(parse(line).unwrap().failure.is_some(), "{line}");
+        }
+        assert!(parse("1 2 3").is_err());
+        assert!(parse("1 2 3 4 5 six").is_err());
+    }
+}

@@ -68,7 +68,11 @@ pub(crate) fn serve(dir: &Path, addr: SocketAddr, admin: SocketAddr) -> Command 
 }
 
 pub(super) fn version() -> Result<String> {
-    printed(Command::new(wharf_binary()).arg("--version"))
+    let version = printed(Command::new(wharf_binary()).arg("--version"))?;
+    // The commit that the report names is then not its own.
+    let given =
+        std::env::var_os("WHARF_BINARY").map_or("", |_| " (the one that WHARF_BINARY names)");
+    Ok(version + given)
 }
 
 /// As few keys as the load needs: places in the queue for a thousand connections, and room for
