@@ -88,7 +88,10 @@ impl Reply {
 
 /// Keeps connections open to wherever its requests go.
 #[derive(Clone)]
-pub struct Client(legacy::Client<HttpConnector, Body>);
+pub struct Client {
+    inner: legacy::Client<HttpConnector, Body>,
+    http2: bool,
+}
 
 impl Client {
     /// Speaks HTTP/1.1.
@@ -104,7 +107,16 @@ impl Client {
     fn new(http2: bool) -> Self {
         let mut builder = legacy::Client::builder(TokioExecutor::new());
         builder.http2_only(http2).timer(TokioTimer::new());
-        Self(builder.build_http())
+        Self {
+            inner: builder.build_http(),
+            http2,
+        }
+    }
+
+    /// Another client of the same kind, which opens a connection of its own.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self::new(self.http2)
     }
 
     /// Sends a request and gives back the response as soon as its head is there.
@@ -114,7 +126,7 @@ impl Client {
     /// Whatever keeps the head from arriving.
     pub async fn start(&self, request: Request<Body>) -> Result<Response<Incoming>, legacy::Error> {
         let line = format!("{} {}", request.method(), request.uri());
-        let head = tokio::time::timeout(PATIENCE, self.0.request(request));
+        let head = tokio::time::timeout(PATIENCE, self.inner.request(request));
         head.await
             .unwrap_or_else(|_| panic!("{line}: no response in {PATIENCE:?}"))
     }
@@ -172,6 +184,15 @@ impl Target {
     pub fn http2(&self) -> Self {
         Self {
             client: Client::http2(),
+            addr: self.addr,
+        }
+    }
+
+    /// The same place, asked over a new connection.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self {
+            client: self.client.fresh(),
             addr: self.addr,
         }
     }

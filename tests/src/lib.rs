@@ -21,6 +21,7 @@ pub mod client;
 pub mod held;
 pub mod load;
 mod output;
+pub mod seen;
 pub mod upstream;
 pub mod wharf;
 
@@ -30,6 +31,7 @@ pub use build::{guest, test_guest};
 pub use client::{Client, Reply, Target, streamed, whole};
 pub use held::Held;
 pub use load::{Load, Tally};
+pub use seen::Seen;
 pub use upstream::Upstream;
 pub use wharf::{Builder, Wharf};
 

@@ -23,6 +23,7 @@ const TAIL: usize = 60;
 pub struct Builder {
     root: TempDir,
     config: Option<String>,
+    env: Vec<(String, String)>,
 }
 
 impl Builder {
@@ -55,15 +56,23 @@ impl Builder {
         self
     }
 
+    /// Starts with a variable in its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Starts the server and waits until it is ready.
     pub async fn start(self) -> Wharf {
         if let Some(config) = &self.config {
             let file = self.root.path().join("wharf.toml");
             std::fs::write(file, config).expect("a temporary directory can be written to");
         }
-        let process = Process::spawn(&self.root, self.config.is_some());
+        let process = Process::spawn(&self.root, self.config.is_some(), &self.env);
         let mut wharf = Wharf {
             configured: self.config.is_some(),
+            env: self.env,
             front: Target::new(([127, 0, 0, 1], 0).into()),
             admin: Target::new(([127, 0, 0, 1], 0).into()),
             root: self.root,
@@ -86,6 +95,7 @@ pub struct Wharf {
     pub admin: Target,
     process: Process,
     configured: bool,
+    env: Vec<(String, String)>,
     root: TempDir,
 }
 
@@ -95,7 +105,11 @@ impl Wharf {
         let root = tempfile::Builder::new().prefix("wharf-test-").tempdir();
         let root = root.expect("there is room for temporary files");
         std::fs::create_dir(root.path().join("services")).expect("the directory is empty");
-        Builder { root, config: None }
+        Builder {
+            root,
+            config: None,
+            env: Vec::new(),
+        }
     }
 
     /// A server with one service, named as its component, and the default manifest.
@@ -396,7 +410,7 @@ impl Wharf {
     /// Starts it again, ended or not, on the same directories and on new ports.
     pub async fn restart(&mut self) {
         self.process.kill();
-        self.process = Process::spawn(&self.root, self.configured);
+        self.process = Process::spawn(&self.root, self.configured, &self.env);
         self.front = Target::new(self.front.addr);
         self.admin = Target::new(self.admin.addr);
         self.up().await;
@@ -420,7 +434,7 @@ pub struct Process {
 }
 
 impl Process {
-    fn spawn(root: &TempDir, configured: bool) -> Self {
+    fn spawn(root: &TempDir, configured: bool, env: &[(String, String)]) -> Self {
         let mut command = Command::new(wharf_binary());
         command
             .arg("serve")
@@ -428,6 +442,7 @@ impl Process {
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .arg("--data")
             .arg(root.path().join("data"))
+            .envs(env.iter().map(|(name, value)| (name, value)))
             .current_dir(root.path());
         if configured {
             command.arg("--config").arg(root.path().join("wharf.toml"));

@@ -11,6 +11,8 @@ use wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme, Trailers
 use wasip3::wit_bindgen::{StreamReader, StreamWriter};
 use wasip3::{spawn_local, wit_future, wit_stream};
 
+mod steps;
+
 mod keyvalue {
     wit_bindgen::generate!({
         inline: "
@@ -116,6 +118,7 @@ async fn act(action: &str, query: &Query, request: Request) -> Answer {
         "echo" => echo(request),
         "sum" => json_answer(&sum(request).await),
         "outbound" => json_answer(&outbound(query).await),
+        "steps" => return steps::run(query, request).await,
         _ => text(404, "the fault component knows no such action\n"),
     })
 }

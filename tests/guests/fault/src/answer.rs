@@ -24,6 +24,11 @@ impl Answer {
         }
     }
 
+    /// The bare promise, for one who wants to break it in its own way.
+    pub fn into_out(self) -> ResponseOutparam {
+        self.out
+    }
+
     pub fn status(mut self, status: u16) -> Self {
         self.status = status;
         self

@@ -84,7 +84,12 @@ pub fn drain(request: &IncomingRequest) -> serde_json::Value {
 
 /// The next part of the body, or nothing when it has ended.
 fn read(input: &InputStream) -> Option<Vec<u8>> {
-    match input.blocking_read(CHUNK as u64) {
+    read_at_most(input, CHUNK)
+}
+
+/// As [`read`], and no more than so many bytes.
+pub fn read_at_most(input: &InputStream, most: usize) -> Option<Vec<u8>> {
+    match input.blocking_read(most.min(CHUNK) as u64) {
         Ok(chunk) => Some(chunk),
         Err(StreamError::Closed) => None,
         Err(StreamError::LastOperationFailed(error)) => {

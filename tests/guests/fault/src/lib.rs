@@ -11,6 +11,7 @@ mod faults;
 mod outbound;
 mod query;
 mod settings;
+mod steps;
 mod store;
 
 use std::cell::Cell;
@@ -87,6 +88,8 @@ fn act(action: &str, query: &Query, request: &IncomingRequest, answer: Answer) {
         "slow-body" => body::slow(query, answer),
         "echo" => body::echo(request, answer),
         "sum" => body::sum(request, answer),
+
+        "steps" => steps::run(query, request, answer.into_out()),
 
         "kv" => store::run(query, answer),
         "config" => settings::config(query, answer),

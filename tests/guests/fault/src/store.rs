@@ -35,6 +35,22 @@ pub fn increment(query: &Query) -> Result<i64, Error> {
     atomics::increment(&open(query)?, query.text_or_empty("key"), delta)
 }
 
+/// The bucket by which a test tells a guest to go on, and a guest tells that it was here.
+fn gates() -> Bucket {
+    store::open("gates").expect("the test grants the bucket")
+}
+
+/// Counts `key` up, for the test to see.
+pub fn mark(key: &str) {
+    atomics::increment(&gates(), key, 1).expect("the test grants the bucket");
+}
+
+/// Whether the test, or a guest, has marked `key`.
+pub fn is_marked(key: &str) -> bool {
+    let marked = gates().exists(key);
+    marked.expect("the test grants the bucket")
+}
+
 /// `op`, `bucket`, and what the operation takes: answers `{"ok": …}` or `{"error": …}`.
 pub fn run(query: &Query, answer: Answer) {
     answer.json(&match operate(query) {
