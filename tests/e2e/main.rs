@@ -10,10 +10,13 @@
 
 mod accounts;
 mod admin;
+mod afterwards;
 mod balance;
+mod bodies;
 mod cli;
 mod coverage;
 mod deadline;
+mod departures;
 mod deploy;
 mod dev;
 mod drain;
@@ -21,12 +24,17 @@ mod durability;
 mod failover;
 mod generations;
 mod grants;
+mod headers;
 mod hygiene;
 mod keyvalue;
+mod matching;
+mod misbehaviour;
+mod neighbours;
 mod protocols;
 mod refusal;
 mod routes;
 mod supervision;
+mod variants;
 
 use std::path::PathBuf;
 

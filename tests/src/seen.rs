@@ -12,7 +12,7 @@ use crate::client::{Body, Reply, Target, whole};
 #[derive(Debug)]
 pub enum Seen {
     /// It came to its end in good order.
-    Whole(Reply),
+    Whole(Box<Reply>),
     /// It broke off after these bytes of its body, or before its head.
     Broken(Bytes),
 }
@@ -21,7 +21,7 @@ impl Seen {
     /// The response, which has to be whole.
     pub fn whole(self) -> Reply {
         match self {
-            Self::Whole(reply) => reply,
+            Self::Whole(reply) => *reply,
             Self::Broken(body) => panic!("it broke off after {} bytes", body.len()),
         }
     }
@@ -102,13 +102,13 @@ impl Target {
                 None => break,
             }
         }
-        Seen::Whole(Reply {
+        Seen::Whole(Box::new(Reply {
             status: head.status,
             headers: head.headers,
             body: bytes.freeze(),
             trailers,
             took: started.elapsed(),
-        })
+        }))
     }
 
     /// As [`Self::see`], for a GET.

@@ -115,9 +115,9 @@ impl Act<'_> {
             }
 
             "read" => self.read(number(), |_, _| true),
-            "echo" => self.read(number(), |act, chunk| act.write(chunk)),
+            "echo" => self.read(number(), Self::write),
             "read-all" => self.read(usize::MAX, |_, _| true),
-            "echo-all" => self.read(usize::MAX, |act, chunk| act.write(chunk)),
+            "echo-all" => self.read(usize::MAX, Self::write),
 
             _ => pace::take(step, argument),
         }
