@@ -121,7 +121,7 @@ async fn a_trap_on_the_heels_of_the_answer_never_makes_it_look_other_than_it_was
 
 #[tokio::test]
 async fn an_answer_is_whole_even_if_its_guest_then_spins() {
-    let wharf = variants::all("[instances]\ncount = 4\n[limits]\ntimeout = '2s'").await;
+    let wharf = variants::all("[instances]\ncount = 4\n[limits]\ntimeout = '10s'").await;
     for variant in older() {
         for (answer, length) in [ANSWERS[2], ANSWERS[6]] {
             for front in fronts(&wharf) {

@@ -21,7 +21,7 @@ const ALONE: &str = "
 
 /// As [`ALONE`], with a deadline that is soon over.
 fn hurried() -> String {
-    format!("{ALONE}\n[limits]\ntimeout = '500ms'")
+    format!("{ALONE}\n[limits]\ntimeout = '1s'")
 }
 
 #[tokio::test]

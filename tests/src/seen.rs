@@ -31,7 +31,8 @@ impl Seen {
     pub fn no_answer(&self, sent: &[u8]) {
         match self {
             Self::Whole(reply) => {
-                reply.problem(500);
+                assert!(reply.status.is_server_error(), "{reply:?}");
+                reply.problem(reply.status.as_u16());
             }
             Self::Broken(body) => assert!(
                 sent.starts_with(body),
