@@ -182,6 +182,34 @@ async fn a_status_that_allows_no_body_has_none() {
     unharmed(&wharf).await;
 }
 
+/// Fails today: over HTTP/2 the guest's bytes are sent on (RFC 9110, 15.3.5 and 15.4.5).
+#[tokio::test]
+async fn a_status_that_allows_no_body_has_none_over_http_2_either() {
+    let wharf = variants::all(PATIENT).await;
+    for variant in VARIANTS {
+        for status in [204, 304] {
+            let target = variant.steps(&format!("status:{status},head,write:1000,finish"));
+            let reply = wharf.front.http2().get(&target).await;
+            assert_eq!(reply.status, status, "{target}");
+            assert_eq!(reply.body, Bytes::new(), "{target}");
+        }
+    }
+}
+
+/// Fails today: the guest's length is sent on (RFC 9110, 8.6).
+#[tokio::test]
+async fn a_204_announces_no_length() {
+    let wharf = variants::all(PATIENT).await;
+    for variant in VARIANTS {
+        for front in fronts(&wharf) {
+            let target = variant.steps("status:204,length:1000,head,write:1000,finish");
+            let reply = front.get(&target).await;
+            assert_eq!(reply.status, 204);
+            assert_eq!(reply.header("content-length"), "", "{reply:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_head_is_answered_without_the_body_that_the_guest_gives() {
     let wharf = variants::all(PATIENT).await;

@@ -30,6 +30,7 @@ mod keyvalue;
 mod matching;
 mod misbehaviour;
 mod neighbours;
+mod overtime;
 mod protocols;
 mod refusal;
 mod routes;
