@@ -73,6 +73,9 @@ pub struct Deploy {
     pub parallel_compiles: NonZeroUsize,
     /// How long a replaced release may take to finish its requests; 30 s. Zero ends them at once.
     pub drain: Duration,
+    /// How much compiled code is kept in the data directory, in bytes; 1 GiB. `None` keeps none:
+    /// every start compiles.
+    pub compile_cache: Option<u64>,
 }
 
 /// What all instances share.
@@ -207,6 +210,7 @@ impl Default for Deploy {
             max_component_size: 64 << 20,
             parallel_compiles: at_least_one(1),
             drain: Duration::from_secs(30),
+            compile_cache: Some(1 << 30),
         }
     }
 }

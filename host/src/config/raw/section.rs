@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use super::units::{Count, Limit, Size, Span, show_duration, show_size};
+use super::units::{Count, Limit, OrOff, Size, Span, show_duration, show_size};
 use crate::config::ConfigError;
 
 /// The longest duration that can be asked for. Whatever is longer is a mistake, and the sum of
@@ -109,6 +109,23 @@ impl<'a> Section<'a> {
             None => Ok(default),
             Some(Size(bytes)) => convert(bytes, &allowed)
                 .ok_or_else(|| self.refuse(key, wrong_size(bytes, &allowed))),
+        }
+    }
+
+    /// Like [`size`](Self::size); `None` stands for off.
+    pub(super) fn size_or_off(
+        &self,
+        key: &str,
+        written: Option<OrOff<Size>>,
+        default: Option<u64>,
+        allowed: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, ConfigError> {
+        match written {
+            None => Ok(default),
+            Some(OrOff::Off) => Ok(None),
+            Some(OrOff::At(Size(bytes))) => convert(bytes, &allowed)
+                .map(Some)
+                .ok_or_else(|| self.refuse(key, wrong_size(bytes, &allowed) + ", or \"off\"")),
         }
     }
 

@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::decode::{decode, section};
 use super::section::{LONGEST, SHORTEST, Section};
-use super::units::{Count, Size, Span};
+use super::units::{Count, OrOff, Size, Span};
 use super::{WASM_MAX, WASM_PAGE};
 use crate::config::{Config, ConfigError, Deploy, Drain, Http, Log, LogFormat, Sandbox};
 
@@ -74,6 +74,7 @@ struct RawDeploy {
     max_component_size: Option<Size>,
     parallel_compiles: Option<Count>,
     drain: Option<Span>,
+    compile_cache: Option<OrOff<Size>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -165,6 +166,13 @@ impl RawDeploy {
                 1..=64,
             )?,
             drain: at.duration("drain", self.drain, default.drain, Duration::ZERO..=LONGEST)?,
+            // less than the code of one component would keep nothing
+            compile_cache: at.size_or_off(
+                "compile_cache",
+                self.compile_cache,
+                default.compile_cache,
+                1 << 20..=1 << 40,
+            )?,
         })
     }
 }

@@ -52,6 +52,15 @@ pub(super) enum Limit<T> {
     Unlimited,
 }
 
+/// A size of something that may be turned off by writing `"off"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OrOff<T> {
+    /// So much.
+    At(T),
+    /// Not at all.
+    Off,
+}
+
 /// Reads `"250ms"`. The error says what is wrong and what is allowed.
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     parse(text, &TIME_UNITS, "a duration", "time", DURATION).map(Duration::from_millis)
@@ -205,40 +214,65 @@ impl<'de> Deserialize<'de> for Count {
     }
 }
 
+/// Decodes what is either a value or one word in its place.
+struct WordOr<T> {
+    word: &'static str,
+    value: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> WordOr<T> {
+    /// The value, or `None` for the word.
+    fn decode<D: Deserializer<'de>>(
+        word: &'static str,
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        deserializer.deserialize_any(Self {
+            word,
+            value: PhantomData,
+        })
+    }
+
+    fn value<E: de::Error>(
+        &self,
+        written: impl Deserializer<'de, Error = value::Error>,
+    ) -> Result<Option<T>, E> {
+        T::deserialize(written)
+            .map(Some)
+            .map_err(|error| E::custom(format_args!("{error}, or {:?}", self.word)))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for WordOr<T> {
+    type Value = Option<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a limit, or {:?}", self.word)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        if text == self.word {
+            Ok(None)
+        } else {
+            self.value(text.into_deserializer())
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        self.value(number.into_deserializer())
+    }
+}
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Limit<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct LimitVisitor<T>(PhantomData<T>);
+        let written = WordOr::decode("unlimited", deserializer)?;
+        Ok(written.map_or(Self::Unlimited, Self::At))
+    }
+}
 
-        impl<'de, T: Deserialize<'de>> LimitVisitor<T> {
-            fn at<E: de::Error>(
-                written: impl Deserializer<'de, Error = value::Error>,
-            ) -> Result<Limit<T>, E> {
-                T::deserialize(written)
-                    .map(Limit::At)
-                    .map_err(|error| E::custom(format_args!("{error}, or \"unlimited\"")))
-            }
-        }
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for LimitVisitor<T> {
-            type Value = Limit<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a limit, or \"unlimited\"")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Limit<T>, E> {
-                match text {
-                    "unlimited" => Ok(Limit::Unlimited),
-                    _ => Self::at(text.into_deserializer()),
-                }
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Limit<T>, E> {
-                Self::at(number.into_deserializer())
-            }
-        }
-
-        deserializer.deserialize_any(LimitVisitor(PhantomData))
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrOff<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = WordOr::decode("off", deserializer)?;
+        Ok(written.map_or(Self::Off, Self::At))
     }
 }
 

@@ -35,6 +35,7 @@ fn every_key_is_taken() {
         max_component_size = "10MB"
         parallel_compiles = 2
         drain = "1m"
+        compile_cache = "2GiB"
         [sandbox]
         max_instances = 20
         max_memory = "4GiB"
@@ -73,6 +74,7 @@ fn every_key_is_taken() {
             max_component_size: 10_000_000,
             parallel_compiles: 2.try_into().unwrap(),
             drain: Duration::from_mins(1),
+            compile_cache: Some(2 << 30),
         }
     );
     assert_eq!(
@@ -91,6 +93,13 @@ fn every_key_is_taken() {
             guest_line_bytes: 1000,
         }
     );
+}
+
+#[test]
+fn the_compile_cache_can_be_turned_off() {
+    let text = "[deploy]\ncompile_cache = \"off\"";
+    let config = server(Path::new("wharf.toml"), text).unwrap();
+    assert_eq!(config.deploy.compile_cache, None);
 }
 
 #[test]
@@ -122,6 +131,21 @@ fn refusals_name_the_key_and_what_is_allowed() {
         (
             "[sandbox]\nmax_memory = \"5GiB\"",
             "wharf.toml: sandbox.max_memory: \"5GiB\" is out of range; allowed: \"64KiB\" to \"4GiB\"",
+        ),
+        (
+            "[deploy]\ncompile_cache = \"1KiB\"",
+            "wharf.toml: deploy.compile_cache: \"1KiB\" is out of range; allowed: \"1MiB\" to \
+             \"1024GiB\", or \"off\"",
+        ),
+        (
+            "[deploy]\ncompile_cache = \"of\"",
+            "wharf.toml: deploy.compile_cache: \"of\" is not a size; allowed: a size such as \
+             \"64KiB\", \"128MiB\", \"1GiB\", \"10MB\", or a whole number of bytes, or \"off\"",
+        ),
+        (
+            "[deploy]\ncompile_cache = false",
+            "wharf.toml: deploy.compile_cache: boolean `false` cannot stand here; allowed: a limit, \
+             or \"off\"",
         ),
         (
             "[log]\nformat = \"jsn\"",
