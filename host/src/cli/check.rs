@@ -68,7 +68,7 @@ fn check(file: &Path, bytes: &[u8], config: &Config) -> Result<Report> {
     }
     let sandbox = Sandbox::new(&config.sandbox)?;
     let facts = match sandbox.compile(bytes) {
-        Ok(component) => Some(component.facts),
+        Ok(component) => Some(Facts::clone(&component.facts)),
         Err(error) => {
             problems.push(error.to_string());
             sandbox.facts(bytes).ok()

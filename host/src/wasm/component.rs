@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use serde::Serialize;
+use wasmtime::component::Component as Code;
 use wasmtime::component::types::ComponentItem;
 use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
@@ -62,7 +63,7 @@ pub enum ComponentError {
 }
 
 /// What a component asks for and offers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Facts {
     /// The interfaces it imports.
     pub imports: Vec<String>,
@@ -77,7 +78,7 @@ pub struct Component {
     /// Which `wasi:http` it speaks.
     pub generation: Generation,
     /// What it imports and exports.
-    pub facts: Facts,
+    pub facts: Arc<Facts>,
 }
 
 impl Sandbox {
@@ -87,7 +88,28 @@ impl Sandbox {
     ///
     /// Why this host can't run it, in words for its author.
     pub fn compile(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
-        let (component, facts) = self.inspect(bytes)?;
+        self.link(&self.build(bytes)?)
+    }
+
+    /// What a component imports and exports, whether or not this host can run it.
+    ///
+    /// # Errors
+    ///
+    /// Bytes that are no valid component.
+    pub fn facts(&self, bytes: &[u8]) -> Result<Facts, ComponentError> {
+        self.build(bytes).map(|component| self.facts_of(&component))
+    }
+
+    /// Validates and compiles.
+    pub(super) fn build(&self, bytes: &[u8]) -> Result<Code, ComponentError> {
+        check_preamble(bytes)?;
+        Code::from_binary(&self.engine, bytes)
+            .map_err(|error| ComponentError::Invalid(format!("{error:#}")))
+    }
+
+    /// Makes sure that compiled code is a service that this host can run.
+    pub(super) fn link(&self, component: &Code) -> Result<Component, ComponentError> {
+        let facts = self.facts_of(component);
         let exports = |prefix: &str| facts.exports.iter().any(|name| name.starts_with(prefix));
         let three = exports("wasi:http/handler@0.3");
         if !three && !exports("wasi:http/incoming-handler@0.2") {
@@ -99,10 +121,7 @@ impl Sandbox {
             return Err(ComponentError::NoHandler { exports });
         }
         let unlinkable = |error: wasmtime::Error| ComponentError::Unlinkable(format!("{error:#}"));
-        let pre = self
-            .linker
-            .instantiate_pre(&component)
-            .map_err(unlinkable)?;
+        let pre = self.linker.instantiate_pre(component).map_err(unlinkable)?;
         let (pre, generation) = if three {
             (
                 ProxyPre::P3(p3::bindings::ServicePre::new(pre).map_err(unlinkable)?),
@@ -117,29 +136,14 @@ impl Sandbox {
         Ok(Component {
             pre: Arc::new(pre),
             generation,
-            facts,
+            facts: Arc::new(facts),
         })
     }
 
-    /// What a component imports and exports, whether or not this host can run it.
-    ///
-    /// # Errors
-    ///
-    /// Bytes that are no valid component.
-    pub fn facts(&self, bytes: &[u8]) -> Result<Facts, ComponentError> {
-        self.inspect(bytes).map(|(_, facts)| facts)
-    }
-
-    fn inspect(
-        &self,
-        bytes: &[u8],
-    ) -> Result<(wasmtime::component::Component, Facts), ComponentError> {
-        check_preamble(bytes)?;
-        let component = wasmtime::component::Component::from_binary(&self.engine, bytes)
-            .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+    fn facts_of(&self, component: &Code) -> Facts {
         let kind = component.component_type();
         let interface = |item: &ComponentItem| !matches!(item, ComponentItem::Type(_));
-        let facts = Facts {
+        Facts {
             imports: kind
                 .imports(&self.engine)
                 .filter(|(_, item)| interface(&item.ty))
@@ -150,8 +154,7 @@ impl Sandbox {
                 .filter(|(_, item)| interface(&item.ty))
                 .map(|(name, _)| name.to_owned())
                 .collect(),
-        };
-        Ok((component, facts))
+        }
     }
 }
 

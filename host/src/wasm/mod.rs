@@ -2,15 +2,18 @@
 //!
 //! [`Sandbox`] is made once: the engine with its limits, and one linker with all that a guest may
 //! import. [`Sandbox::compile`] turns bytes from the services directory into a [`Component`], after
-//! checking that this host can run it. A component and a manifest make a [`Launcher`], which runs
-//! instances for the supervisor: each is one `Store`, owned by one task.
+//! checking that this host can run it; the [`Library`] sees to it that this happens once for each, also
+//! over restarts. A component and a manifest make a [`Launcher`], which runs instances for the
+//! supervisor: each is one `Store`, owned by one task.
 
 mod active;
+mod cache;
 mod component;
 mod config;
 mod engine;
 mod instance;
 mod keyvalue;
+mod library;
 mod limits;
 mod outbound;
 mod proxy2;
@@ -23,3 +26,4 @@ mod stdio;
 pub use component::{Component, ComponentError, Facts, Generation};
 pub use engine::Sandbox;
 pub use instance::Launcher;
+pub use library::Library;
