@@ -1,24 +1,31 @@
 //! The task that owns what is deployed.
 
+mod publish;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
-use tracing::{error, info, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, error, info, warn};
 
 use super::diff::{Known, Step, diff};
-use super::prepare::{Judged, Prepared, Workshop, prepare};
-use super::scan::{Found, Scanner};
+use super::prepare::{Judged, Workshop, prepare};
+use super::scan::{Found, Scanner, Sighting};
 use super::watcher::Watcher;
 use crate::config::{Config, ServiceName};
-use crate::ingress::{Routes, Target};
+use crate::ingress::Routes;
 use crate::keyvalue::Store as KeyValueStore;
-use crate::router::{Conflict, Table};
+
 use crate::service::{Ledger, Release, Service};
-use crate::wasm::{Component, Sandbox};
+use crate::wasm::{Library, Sandbox};
+
+/// The directory of compiled code inside the data directory.
+const COMPILED: &str = "compiled";
 
 /// The services as the admin API sees them.
 pub type Catalog = ArcSwap<BTreeMap<ServiceName, Arc<Service>>>;
@@ -27,14 +34,14 @@ pub type Catalog = ArcSwap<BTreeMap<ServiceName, Arc<Service>>>;
 struct Entry {
     service: Arc<Service>,
     known: Known,
-    live: Option<(Arc<Release>, Component)>,
+    live: Option<Arc<Release>>,
     /// Its last file was refused for a conflict, which another service's change may end.
     conflicted: bool,
 }
 
 /// Something that was going on beside the controller has ended.
 enum Ended {
-    Judged(Box<Judged>),
+    Judged(Judged),
     Drained(ServiceName),
 }
 
@@ -47,6 +54,8 @@ pub struct Controller {
     ready: watch::Sender<bool>,
     /// Services that were there at the start and are not judged yet; `None` before the first scan.
     awaited: Option<BTreeSet<ServiceName>>,
+    /// What the last look at the directory found.
+    found: Found,
     tasks: JoinSet<Ended>,
 }
 
@@ -63,12 +72,18 @@ impl Controller {
         ready: watch::Sender<bool>,
     ) -> Self {
         let compiles = Semaphore::new(config.deploy.parallel_compiles.get());
+        // loading is checking a sum and copying: more at once than there are processors gains nothing
+        let loads = Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get));
+        let cache = config.deploy.compile_cache;
+        let cache = cache.map(|most| (config.data.join(COMPILED), most));
         let workshop = Arc::new(Workshop {
+            library: Library::new(Arc::clone(&sandbox), cache),
             config,
             sandbox,
             keyvalue,
             ledger,
             compiles,
+            loads,
         });
         Self {
             workshop,
@@ -77,6 +92,7 @@ impl Controller {
             catalog,
             ready,
             awaited: None,
+            found: Found::default(),
             tasks: JoinSet::new(),
         }
     }
@@ -88,37 +104,54 @@ impl Controller {
         // the watcher is there before the first scan, so that nothing falls between them
         let mut watcher = Watcher::new(&directory);
         let mut scanner = Some(Scanner::new(directory, quiet));
+        let mut next_look = Some(Instant::now());
         loop {
-            let unsettled = match scanner.take() {
-                Some(with) => {
-                    let (with, again) = self.look(with).await;
-                    scanner = Some(with);
-                    again
-                }
-                None => false,
-            };
+            if next_look.is_some_and(|at| at <= Instant::now())
+                && let Some(with) = scanner.take()
+            {
+                let (with, again) = self.look(with).await;
+                scanner = Some(with);
+                let now = Instant::now();
+                next_look = if again {
+                    Some(now)
+                } else {
+                    let unsettled = !self.found.unsettled.is_empty();
+                    unsettled.then_some(now + quiet)
+                };
+            }
             tokio::select! {
                 biased;
                 _ = stop.wait_for(|stop| *stop) => break,
-                Some(ended) = self.tasks.join_next() => match ended {
-                    Ok(ended) => self.on_end(ended),
-                    Err(error) => error!(%error, "a deploy task failed"),
-                },
-                () = sleep(quiet), if unsettled => {}
-                () = watcher.changed() => {}
+                Some(ended) = self.tasks.join_next() => {
+                    if self.on_ended(ended) {
+                        next_look = Some(Instant::now());
+                    }
+                }
+                () = sleep_until(next_look.unwrap_or_else(Instant::now)), if next_look.is_some() => {}
+                () = watcher.changed() => next_look = Some(Instant::now()),
             }
         }
         self.drain().await;
     }
 
-    /// One look at the directory. `true` if files were still being written.
+    /// One look at the directory. `true` if another one is due at once.
     async fn look(&mut self, mut scanner: Scanner) -> (Scanner, bool) {
+        let start = Instant::now();
         let scanning = tokio::task::spawn_blocking(move || {
             let found = scanner.scan();
             (scanner, found)
         });
-        let (scanner, found) = match scanning.await {
-            Ok((scanner, Ok(found))) => (scanner, found),
+        let scanner = match scanning.await {
+            Ok((scanner, Ok(found))) => {
+                debug!(
+                    settled = found.settled.len(),
+                    unsettled = found.unsettled.len(),
+                    ms = start.elapsed().as_secs_f64() * 1e3,
+                    "looked at the services directory"
+                );
+                self.found = found;
+                scanner
+            }
             Ok((scanner, Err(error))) => {
                 let directory = self.workshop.config.services.display();
                 warn!(%error, %directory, "the services directory can't be read; what runs goes on");
@@ -127,15 +160,12 @@ impl Controller {
             Err(error) => {
                 error!(%error, "a scan failed");
                 let config = &self.workshop.config;
-                return (
-                    Scanner::new(config.services.clone(), config.deploy.quiet),
-                    true,
-                );
+                let (directory, quiet) = (config.services.clone(), config.deploy.quiet);
+                return (Scanner::new(directory, quiet), false);
             }
         };
-        self.apply(&found);
-        let unsettled = !found.unsettled.is_empty();
-        if self.awaited.is_none() && !unsettled {
+        let again = self.apply();
+        if self.awaited.is_none() && self.found.unsettled.is_empty() {
             self.awaited = Some(
                 self.entries
                     .iter()
@@ -145,18 +175,24 @@ impl Controller {
             );
         }
         self.tell_ready();
-        (scanner, unsettled)
+        (scanner, again)
     }
 
-    fn apply(&mut self, found: &Found) {
-        let known = self
-            .entries
-            .iter()
-            .map(|(name, entry)| (name.clone(), entry.known.clone()))
-            .collect();
-        for step in diff(found, &known) {
+    /// Carries out what the difference between the directory and what runs calls for. `true` if it
+    /// calls for more after that.
+    fn apply(&mut self) -> bool {
+        let known = self.entries.iter();
+        let known = known.map(|(name, entry)| (name, &entry.known)).collect();
+        let steps = diff(&self.found, &known);
+        let others = steps.iter().any(|step| !matches!(step, Step::Settle(_)));
+        let mut gone = Vec::new();
+        for step in steps {
             match step {
-                Step::Deploy(name) => self.deploy(name),
+                Step::Deploy(name) => {
+                    if let Some(sighting) = self.found.settled.get(&name).cloned() {
+                        self.deploy(name, sighting);
+                    }
+                }
                 Step::Settle(name) => {
                     if let Some(entry) = self.entries.get_mut(&name) {
                         entry.known.judged.clone_from(&entry.known.running);
@@ -164,12 +200,26 @@ impl Controller {
                         info!(service = %name, "the file is again the one that runs");
                     }
                 }
-                Step::Remove(name) => self.remove(&name),
+                Step::Remove(name) => {
+                    let release = self.remove(&name);
+                    gone.extend(release.map(|release| (name, release)));
+                }
             }
         }
+        if others {
+            self.publish_catalog();
+        }
+        if gone.is_empty() {
+            return false;
+        }
+        self.publish_routes();
+        for (name, release) in gone {
+            self.retire(name, release);
+        }
+        self.retry_conflicts()
     }
 
-    fn deploy(&mut self, name: ServiceName) {
+    fn deploy(&mut self, name: ServiceName, sighting: Sighting) {
         let ledger = &self.workshop.ledger;
         let entry = self.entries.entry(name.clone()).or_insert_with(|| Entry {
             service: Service::new(name, ledger),
@@ -179,39 +229,30 @@ impl Controller {
         });
         entry.known.preparing = true;
         entry.known.leaving = false;
-        let compiled = entry
-            .live
-            .as_ref()
-            .map(|(release, component)| (Arc::clone(&release.info.digest), component.clone()));
         let work = prepare(
             Arc::clone(&self.workshop),
             Arc::clone(&entry.service),
-            compiled,
+            sighting,
         );
-        self.tasks
-            .spawn(async move { Ended::Judged(Box::new(work.await)) });
-        self.publish_catalog();
+        self.tasks.spawn(async move { Ended::Judged(work.await) });
     }
 
-    fn remove(&mut self, name: &ServiceName) {
-        let Some(entry) = self.entries.get_mut(name) else {
-            return;
-        };
+    /// Takes a service's release away from it, if it has one, to be retired.
+    fn remove(&mut self, name: &ServiceName) -> Option<Arc<Release>> {
+        let entry = self.entries.get_mut(name)?;
         entry.known = Known {
             leaving: true,
             ..Known::default()
         };
         entry.conflicted = false;
-        let Some((release, _)) = entry.live.take() else {
-            self.forget(name);
-            return;
-        };
-        info!(service = %name, "the service's file is gone; it is drained");
-        entry.service.publish(None);
-        let name = name.clone();
-        self.publish_routes();
-        self.retry_conflicts();
-        self.retire(name, release);
+        let release = entry.live.take();
+        if release.is_some() {
+            info!(service = %name, "the service's file is gone; it is drained");
+            entry.service.publish(None);
+        } else {
+            self.entries.remove(name);
+        }
+        release
     }
 
     /// Lets an old release finish beside what came after it.
@@ -225,150 +266,6 @@ impl Controller {
         });
     }
 
-    fn on_end(&mut self, ended: Ended) {
-        match ended {
-            Ended::Judged(judged) => self.on_judged(*judged),
-            Ended::Drained(name) => {
-                if self
-                    .entries
-                    .get(&name)
-                    .is_some_and(|entry| entry.known.leaving)
-                {
-                    self.forget(&name);
-                }
-            }
-        }
-    }
-
-    fn on_judged(&mut self, judged: Judged) {
-        let Judged {
-            name,
-            fingerprint,
-            outcome,
-        } = judged;
-        if let Some(awaited) = &mut self.awaited {
-            awaited.remove(&name);
-        }
-        let Some(entry) = self.entries.get_mut(&name) else {
-            return;
-        };
-        entry.known.preparing = false;
-        entry.known.judged.clone_from(&fingerprint);
-        entry.conflicted = false;
-        match outcome {
-            Ok(prepared) => match self.table_with(&name, &prepared.release) {
-                Ok(table) => {
-                    if let Some(entry) = self.entries.get_mut(&name) {
-                        entry.known.running = fingerprint;
-                    }
-                    self.publish(&name, prepared, table);
-                }
-                Err(conflict) => {
-                    prepared.release.supervisor.drain(Instant::now());
-                    if let Some(entry) = self.entries.get_mut(&name) {
-                        entry.conflicted = true;
-                        refuse(&entry.service, &format!("{name} is not taken: {conflict}"));
-                    }
-                }
-            },
-            Err(error) => refuse(&entry.service, &format!("{error:#}")),
-        }
-        self.tell_ready();
-    }
-
-    /// Makes a warm release the one that is served, in one step.
-    fn publish(&mut self, name: &ServiceName, prepared: Prepared, table: Table<Target>) {
-        let Prepared { release, component } = prepared;
-        let Some(entry) = self.entries.get_mut(name) else {
-            return;
-        };
-        let routes: Vec<String> = release
-            .manifest
-            .routes
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        let before = entry.live.replace((Arc::clone(&release), component));
-        entry.service.publish(Some(Arc::clone(&release)));
-        self.routes.store(Arc::new(table));
-        info!(service = %name, digest = %release.info.digest, ?routes, instances = release.manifest.instances.count.get(),
-            "a release is live");
-        if let Some((old, _)) = before {
-            self.retire(name.clone(), old);
-        }
-        self.retry_conflicts();
-    }
-
-    /// The table of routes if `release` were the one of service `name`.
-    fn table_with(
-        &self,
-        name: &ServiceName,
-        release: &Arc<Release>,
-    ) -> Result<Table<Target>, Conflict> {
-        let others = self
-            .entries
-            .iter()
-            .filter(|(other, _)| *other != name)
-            .filter_map(|(other, entry)| {
-                let (release, _) = entry.live.as_ref()?;
-                Some((other.clone(), &entry.service, release))
-            });
-        let this = self
-            .entries
-            .get(name)
-            .map(|entry| (name.clone(), &entry.service, release));
-        Table::build(others.chain(this).map(|(name, service, release)| {
-            let target = Target {
-                service: Arc::clone(service),
-                release: Arc::clone(release),
-            };
-            (name, release.manifest.routes.clone(), target)
-        }))
-    }
-
-    fn publish_routes(&self) {
-        let live = self.entries.iter().filter_map(|(name, entry)| {
-            let (release, _) = entry.live.as_ref()?;
-            let target = Target {
-                service: Arc::clone(&entry.service),
-                release: Arc::clone(release),
-            };
-            Some((name.clone(), release.manifest.routes.clone(), target))
-        });
-        match Table::build(live) {
-            Ok(table) => self.routes.store(Arc::new(table)),
-            // a part of a table without conflicts has none
-            Err(conflict) => error!(%conflict, "the routes could not be rebuilt"),
-        }
-    }
-
-    fn publish_catalog(&self) {
-        let services = self
-            .entries
-            .iter()
-            .map(|(name, entry)| (name.clone(), Arc::clone(&entry.service)));
-        self.catalog.store(Arc::new(services.collect()));
-    }
-
-    fn forget(&mut self, name: &ServiceName) {
-        self.entries.remove(name);
-        self.publish_catalog();
-    }
-
-    /// Files refused for a conflict are judged again, now that the routes have changed.
-    fn retry_conflicts(&mut self) {
-        for entry in self.entries.values_mut().filter(|entry| entry.conflicted) {
-            entry.conflicted = false;
-            entry.known.judged = None;
-        }
-    }
-
-    fn tell_ready(&self) {
-        if self.awaited.as_ref().is_some_and(BTreeSet::is_empty) {
-            self.ready.send_replace(true);
-        }
-    }
-
     /// Ends everything, in the time that the configuration gives.
     async fn drain(mut self) {
         let until = Instant::now() + self.workshop.config.drain.grace;
@@ -377,17 +274,12 @@ impl Controller {
             .values_mut()
             .filter_map(|entry| entry.live.take())
             .collect();
-        for (release, _) in &live {
+        for release in &live {
             release.supervisor.drain(until);
         }
-        for (release, _) in &live {
+        for release in &live {
             release.supervisor.ended().await;
         }
         self.tasks.shutdown().await;
     }
-}
-
-fn refuse(service: &Service, message: &str) {
-    warn!(service = %service.name, reason = message, "a file is refused; what was served before still is");
-    service.note_deploy_error(message.to_owned());
 }

@@ -31,12 +31,12 @@ pub(super) enum Step {
 
 /// The steps from what is known to what was found. A service that is being prepared, or whose files
 /// are still being written, is left for the next look.
-pub(super) fn diff(found: &Found, known: &BTreeMap<ServiceName, Known>) -> Vec<Step> {
+pub(super) fn diff(found: &Found, known: &BTreeMap<&ServiceName, &Known>) -> Vec<Step> {
     let unknown = Known::default();
     let mut steps = Vec::new();
-    for (name, fingerprint) in &found.settled {
-        let known = known.get(name).unwrap_or(&unknown);
-        let same = |other: &Option<Fingerprint>| other.as_ref() == Some(fingerprint);
+    for (name, sighting) in &found.settled {
+        let known = known.get(name).copied().unwrap_or(&unknown);
+        let same = |other: &Option<Fingerprint>| other.as_ref() == Some(&sighting.fingerprint);
         if known.preparing {
             continue;
         }
@@ -49,9 +49,9 @@ pub(super) fn diff(found: &Found, known: &BTreeMap<ServiceName, Known>) -> Vec<S
         }
     }
     for (name, known) in known {
-        let there = found.settled.contains_key(name) || found.unsettled.contains(name);
+        let there = found.settled.contains_key(*name) || found.unsettled.contains(*name);
         if !there && !known.preparing && !known.leaving {
-            steps.push(Step::Remove(name.clone()));
+            steps.push(Step::Remove(ServiceName::clone(name)));
         }
     }
     steps
@@ -59,13 +59,25 @@ pub(super) fn diff(found: &Found, known: &BTreeMap<ServiceName, Known>) -> Vec<S
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
     use proptest::prelude::*;
+
+    use super::super::scan::{Sighting, Stamp};
+    use super::*;
 
     fn print(number: u8) -> Fingerprint {
         Fingerprint {
             component: number.to_string().into(),
             manifest: None,
+        }
+    }
+
+    fn sighting(number: u8) -> Sighting {
+        Sighting {
+            fingerprint: print(number),
+            stamp: Stamp::of(Path::new("/")).unwrap(),
         }
     }
 
@@ -76,19 +88,13 @@ mod tests {
     fn one(settled: Option<u8>, known: impl Into<Option<Known>>) -> Vec<Step> {
         let found = Found {
             settled: settled
-                .map(|number| (name("a"), print(number)))
+                .map(|number| (name("a"), sighting(number)))
                 .into_iter()
                 .collect(),
-            unsettled: Vec::new(),
+            unsettled: BTreeSet::new(),
         };
-        diff(
-            &found,
-            &known
-                .into()
-                .map(|known| (name("a"), known))
-                .into_iter()
-                .collect(),
-        )
+        let (name, known) = (name("a"), known.into());
+        diff(&found, &known.iter().map(|known| (&name, known)).collect())
     }
 
     fn known(running: Option<u8>, judged: Option<u8>) -> Known {
@@ -133,12 +139,9 @@ mod tests {
         let running = known(Some(1), Some(1));
         let found = Found {
             settled: BTreeMap::new(),
-            unsettled: vec![name("a")],
+            unsettled: BTreeSet::from([name("a")]),
         };
-        assert_eq!(
-            diff(&found, &BTreeMap::from([(name("a"), running.clone())])),
-            []
-        );
+        assert_eq!(diff(&found, &BTreeMap::from([(&name("a"), &running)])), []);
         let preparing = Known {
             preparing: true,
             ..running.clone()

@@ -8,14 +8,15 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, bail};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tracing::debug;
 
-use super::scan::{Files, Fingerprint, sha256};
+use super::scan::{Files, Fingerprint, Sighting, Stamp, sha256};
 use crate::config::{Config, Manifest, ServiceName};
 use crate::keyvalue::Store as KeyValueStore;
 use crate::service::pool::{Pool, PoolLimits};
 use crate::service::supervisor::{Crew, Supervisor};
 use crate::service::{Ledger, Release, ReleaseInfo, Service};
-use crate::wasm::{Component, Launcher, Sandbox};
+use crate::wasm::{Component, Launcher, Library, Sandbox};
 
 /// What releases are made with.
 pub(super) struct Workshop {
@@ -23,48 +24,54 @@ pub(super) struct Workshop {
     pub config: Config,
     /// The engine.
     pub sandbox: Arc<Sandbox>,
+    /// What was compiled.
+    pub library: Library,
     /// Where buckets are.
     pub keyvalue: Arc<dyn KeyValueStore>,
     /// Where exits and metrics go.
     pub ledger: Arc<Ledger>,
-    /// Bounds compilation.
+    /// Bounds compilation, and with it how many components are in memory at once.
     pub(super) compiles: Semaphore,
-}
-
-/// A release that is warm.
-pub(super) struct Prepared {
-    pub release: Arc<Release>,
-    pub component: Component,
+    /// Bounds the loading of compiled code.
+    pub(super) loads: Semaphore,
 }
 
 /// The content that was judged, and the judgement.
 pub(super) struct Judged {
     pub name: ServiceName,
+    /// `None` if the files could not be read.
     pub fingerprint: Option<Fingerprint>,
-    pub outcome: Result<Prepared>,
+    /// A release that is warm.
+    pub outcome: Result<Arc<Release>>,
 }
 
-/// The files as they were read.
+/// What one reading of a service's files gave.
 struct Source {
-    component: Vec<u8>,
-    manifest: Option<String>,
     fingerprint: Fingerprint,
+    manifest: Result<Option<String>>,
+    component: Result<Component>,
 }
 
-/// Makes a release. `compiled` is what runs now: if only the manifest changed, its code is used.
+/// Makes a release of the files that were seen.
 pub(super) async fn prepare(
     workshop: Arc<Workshop>,
     service: Arc<Service>,
-    compiled: Option<(Arc<str>, Component)>,
+    seen: Sighting,
 ) -> Judged {
     let name = service.name.clone();
     let files = Files::of(&workshop.config.services, &name);
-    // the permit also bounds how many files are in memory at once
-    let permit = workshop.compiles.acquire().await;
-    let source = {
-        let files = files.clone();
-        let most = workshop.config.deploy.max_component_size;
-        blocking(move || read(&files, most)).await
+    let start = Instant::now();
+    let most = workshop.config.deploy.max_component_size;
+    if let Err(error) = check_size(&files.component, seen.stamp.size, most) {
+        return Judged {
+            name,
+            fingerprint: Some(seen.fingerprint),
+            outcome: Err(error),
+        };
+    }
+    let source = match recall(&workshop, &files, seen).await {
+        Some(source) => Ok(source),
+        None => compile(&workshop, &files).await,
     };
     let source = match source {
         Ok(source) => source,
@@ -77,14 +84,10 @@ pub(super) async fn prepare(
         }
     };
     let fingerprint = Some(source.fingerprint.clone());
-    let component = compile(&workshop, &files, source, compiled).await;
-    drop(permit);
-    let outcome = match component {
-        Ok((component, manifest, digest)) => {
-            warm(&workshop, &service, &files, component, manifest, digest).await
-        }
-        Err(error) => Err(error),
-    };
+    let code = start.elapsed();
+    let outcome = warm(&workshop, &service, &files, source).await;
+    debug!(service = %name, code_ms = code.as_secs_f64() * 1e3, total_ms = start.elapsed().as_secs_f64() * 1e3,
+        "a release was made");
     Judged {
         name,
         fingerprint,
@@ -92,78 +95,114 @@ pub(super) async fn prepare(
     }
 }
 
-fn read(files: &Files, most: usize) -> Result<Source> {
-    let shown = files.component.display();
-    let size = std::fs::metadata(&files.component)
-        .with_context(|| format!("{shown} can't be read"))?
-        .len();
-    if size > most as u64 {
-        bail!("{shown} has {size} bytes; deploy.max_component_size allows {most}");
-    }
-    let component =
-        std::fs::read(&files.component).with_context(|| format!("{shown} can't be read"))?;
-    let manifest = match std::fs::read(&files.manifest) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => {
-            return Err(error)
-                .with_context(|| format!("{} can't be read", files.manifest.display()));
+/// Takes what was compiled before, here or by a process before this one. The component itself isn't
+/// even read: it was when it was seen, and hasn't changed since.
+async fn recall(workshop: &Arc<Workshop>, files: &Files, seen: Sighting) -> Option<Source> {
+    let _permit = workshop.loads.acquire().await;
+    let files = files.clone();
+    let shop = Arc::clone(workshop);
+    let work = move || {
+        if seen.stamp != Stamp::of(&files.component)? {
+            return Ok(None);
         }
+        let digest = seen.fingerprint.component;
+        let Some(component) = shop.library.find(&digest) else {
+            return Ok(None);
+        };
+        let (print, manifest) = read_manifest(&files)?;
+        Ok(Some(Source {
+            fingerprint: Fingerprint {
+                component: digest,
+                manifest: print,
+            },
+            manifest,
+            component: Ok(component),
+        }))
     };
-    let fingerprint = Fingerprint {
-        component: sha256(&component),
-        manifest: manifest.as_deref().map(sha256),
-    };
-    let manifest = manifest
-        .map(String::from_utf8)
-        .transpose()
-        .with_context(|| format!("{} is not UTF-8 text", files.manifest.display()))?;
-    Ok(Source {
-        component,
-        manifest,
-        fingerprint,
-    })
+    // whatever went wrong is met again, and told, on the long way
+    blocking(work).await.ok().flatten()
 }
 
-async fn compile(
-    workshop: &Arc<Workshop>,
-    files: &Files,
-    source: Source,
-    compiled: Option<(Arc<str>, Component)>,
-) -> Result<(Component, Option<String>, Arc<str>)> {
-    let digest = Arc::clone(&source.fingerprint.component);
-    let component = match compiled {
-        Some((known, component)) if known == digest => component,
-        _ => {
-            let sandbox = Arc::clone(&workshop.sandbox);
-            blocking(move || Ok(sandbox.compile(&source.component)?))
-                .await
-                .with_context(|| format!("{} is not taken", files.component.display()))?
+/// Reads the files as they are now, and compiles.
+async fn compile(workshop: &Arc<Workshop>, files: &Files) -> Result<Source> {
+    let _permit = workshop.compiles.acquire().await;
+    let files = files.clone();
+    let shop = Arc::clone(workshop);
+    blocking(move || {
+        let shown = files.component.display();
+        let bytes = read_component(&files.component, shop.config.deploy.max_component_size)?;
+        let (print, manifest) = read_manifest(&files)?;
+        let digest = sha256(&bytes);
+        let component = shop
+            .library
+            .compile(&digest, &bytes)
+            .with_context(|| format!("{shown} is not taken"));
+        Ok(Source {
+            fingerprint: Fingerprint {
+                component: digest,
+                manifest: print,
+            },
+            manifest,
+            component,
+        })
+    })
+    .await
+}
+
+fn read_component(file: &Path, most: usize) -> Result<Vec<u8>> {
+    let shown = file.display();
+    let size = std::fs::metadata(file)
+        .with_context(|| format!("{shown} can't be read"))?
+        .len();
+    check_size(file, size, most)?;
+    std::fs::read(file).with_context(|| format!("{shown} can't be read"))
+}
+
+fn check_size(file: &Path, size: u64, most: usize) -> Result<()> {
+    if size > most as u64 {
+        bail!(
+            "{} has {size} bytes; deploy.max_component_size allows {most}",
+            file.display()
+        );
+    }
+    Ok(())
+}
+
+/// The manifest's SHA-256 and its text, if there is one.
+fn read_manifest(files: &Files) -> Result<(Option<Arc<str>>, Result<Option<String>>)> {
+    let shown = files.manifest.display();
+    match std::fs::read(&files.manifest) {
+        Ok(bytes) => {
+            let print = sha256(&bytes);
+            let text = String::from_utf8(bytes)
+                .map(Some)
+                .with_context(|| format!("{shown} is not UTF-8 text"));
+            Ok((Some(print), text))
         }
-    };
-    Ok((component, source.manifest, digest))
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((None, Ok(None))),
+        Err(error) => Err(error).with_context(|| format!("{shown} can't be read")),
+    }
 }
 
 async fn warm(
     workshop: &Arc<Workshop>,
     service: &Arc<Service>,
     files: &Files,
-    component: Component,
-    manifest: Option<String>,
-    digest: Arc<str>,
-) -> Result<Prepared> {
-    let manifest = match manifest {
+    source: Source,
+) -> Result<Arc<Release>> {
+    let component = source.component?;
+    let manifest = match source.manifest? {
         Some(text) => Manifest::parse(&service.name, &files.manifest, &text, &workshop.config)?,
         None => Manifest::default_for(&service.name, &workshop.config),
     };
     let info = Arc::new(ReleaseInfo {
         service: service.name.clone(),
-        digest,
+        digest: source.fingerprint.component,
         made: SystemTime::now(),
     });
     let launcher = Launcher::new(
         Arc::clone(&workshop.sandbox),
-        component.clone(),
+        component,
         &service.name,
         &manifest,
         &shown(&files.manifest),
@@ -195,15 +234,12 @@ async fn warm(
             files.component.display()
         ),
     }
-    Ok(Prepared {
-        release: Arc::new(Release {
-            info,
-            manifest,
-            pool,
-            supervisor,
-        }),
-        component,
-    })
+    Ok(Arc::new(Release {
+        info,
+        manifest,
+        pool,
+        supervisor,
+    }))
 }
 
 fn shown(path: &Path) -> String {

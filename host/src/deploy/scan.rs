@@ -1,18 +1,21 @@
 //! What the services directory holds now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs::Metadata;
-use std::io;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
 use crate::config::ServiceName;
+
+/// How much of a file is read at once.
+const CHUNK: usize = 256 << 10;
 
 /// What tells one content of a service's files from another: the component's SHA-256 and the
 /// manifest's.
@@ -24,8 +27,27 @@ pub(super) struct Fingerprint {
 
 /// SHA-256 as lower-case hex.
 pub(crate) fn sha256(bytes: &[u8]) -> Arc<str> {
+    hex(Sha256::new_with_prefix(bytes))
+}
+
+/// The same of a file, however large it is: it may be anything, and isn't held in memory.
+fn sha256_of(path: &Path) -> io::Result<Arc<str>> {
+    let mut file = File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(hex(hasher)),
+            Ok(size) => hasher.update(&chunk[..size]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn hex(hasher: Sha256) -> Arc<str> {
     let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
+    for byte in hasher.finalize() {
         // writing to a string can't fail
         let _ = write!(hex, "{byte:02x}");
     }
@@ -50,10 +72,10 @@ impl Files {
 
 /// Tells cheaply whether a file may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     device: u64,
     inode: u64,
-    size: u64,
+    pub size: u64,
     changed: (i64, i64),
 }
 
@@ -68,7 +90,30 @@ impl From<&Metadata> for Stamp {
     }
 }
 
+impl Stamp {
+    /// The stamp of the file that has this name now.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self::from(&std::fs::metadata(path)?))
+    }
+
+    /// How long ago the file was last changed, going by the clock; `None` if that is in the future.
+    fn age(&self, now: SystemTime) -> Option<Duration> {
+        let seconds = Duration::from_secs(self.changed.0.try_into().ok()?);
+        let nanoseconds = Duration::from_nanos(self.changed.1.try_into().ok()?);
+        now.duration_since(UNIX_EPOCH + seconds + nanoseconds).ok()
+    }
+}
+
+/// A component's, and its manifest's.
 type Stamps = (Stamp, Option<Stamp>);
+
+/// What the files of a service were, when they had been quiet for long enough.
+#[derive(Clone, Debug)]
+pub(super) struct Sighting {
+    pub fingerprint: Fingerprint,
+    /// The component's. A file that still has it still has the content that was seen.
+    pub stamp: Stamp,
+}
 
 struct Seen {
     stamps: Stamps,
@@ -82,6 +127,8 @@ pub(super) struct Scanner {
     directory: PathBuf,
     quiet: Duration,
     seen: BTreeMap<ServiceName, Seen>,
+    /// No look was taken yet.
+    first: bool,
     refused_names: BTreeMap<PathBuf, Stamp>,
 }
 
@@ -89,9 +136,9 @@ pub(super) struct Scanner {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Services whose files have been quiet for long enough.
-    pub settled: BTreeMap<ServiceName, Fingerprint>,
+    pub settled: BTreeMap<ServiceName, Sighting>,
     /// Services whose files are still being written: to be left as they are until they settle.
-    pub unsettled: Vec<ServiceName>,
+    pub unsettled: BTreeSet<ServiceName>,
 }
 
 impl Scanner {
@@ -100,6 +147,7 @@ impl Scanner {
             directory,
             quiet,
             seen: BTreeMap::new(),
+            first: true,
             refused_names: BTreeMap::new(),
         }
     }
@@ -122,12 +170,15 @@ impl Scanner {
         self.seen.retain(|name, _| present.contains_key(name));
         for (name, stamps) in present {
             match self.look(&name, stamps, now) {
-                Some(fingerprint) => {
-                    found.settled.insert(name, fingerprint);
+                Some(sighting) => {
+                    found.settled.insert(name, sighting);
                 }
-                None => found.unsettled.push(name),
+                None => {
+                    found.unsettled.insert(name);
+                }
             }
         }
+        self.first = false;
         Ok(found)
     }
 
@@ -152,7 +203,7 @@ impl Scanner {
         Some((name, (stamp, manifest.as_ref().map(Stamp::from))))
     }
 
-    fn look(&mut self, name: &ServiceName, stamps: Stamps, now: Instant) -> Option<Fingerprint> {
+    fn look(&mut self, name: &ServiceName, stamps: Stamps, now: Instant) -> Option<Sighting> {
         let fresh = Seen {
             stamps,
             since: now,
@@ -166,18 +217,31 @@ impl Scanner {
                 fingerprint: None,
             };
         }
-        if seen.fingerprint.is_none() && now.duration_since(seen.since) >= self.quiet {
+        // what lay there before the start needn't be waited for, if the clock can be believed
+        let quiet = now.duration_since(seen.since) >= self.quiet
+            || (self.first && all_older(stamps, self.quiet));
+        if seen.fingerprint.is_none() && quiet {
             // a file that vanishes here is seen as gone by the next scan
             seen.fingerprint = fingerprint(&Files::of(&self.directory, name)).ok();
         }
-        seen.fingerprint.clone()
+        Some(Sighting {
+            fingerprint: seen.fingerprint.clone()?,
+            stamp: stamps.0,
+        })
     }
 }
 
+/// Whether both files were last changed so long ago.
+fn all_older((component, manifest): Stamps, quiet: Duration) -> bool {
+    let now = SystemTime::now();
+    let old = |stamp: Stamp| stamp.age(now).is_some_and(|age| age >= quiet);
+    old(component) && manifest.is_none_or(old)
+}
+
 fn fingerprint(files: &Files) -> io::Result<Fingerprint> {
-    let component = sha256(&std::fs::read(&files.component)?);
-    let manifest = match std::fs::read(&files.manifest) {
-        Ok(bytes) => Some(sha256(&bytes)),
+    let component = sha256_of(&files.component)?;
+    let manifest = match sha256_of(&files.manifest) {
+        Ok(digest) => Some(digest),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
@@ -214,16 +278,16 @@ mod tests {
         let mut scanner = Scanner::new(directory.path().to_owned(), Duration::ZERO);
         let found = scanner.scan().unwrap();
         assert_eq!(names(&found), ["login", "register"]);
-        let login = &found.settled["login"];
+        let login = &found.settled["login"].fingerprint;
         assert_eq!(login.component, sha256(b"login.wasm"));
         assert_eq!(login.manifest, Some(sha256(b"login.toml")));
-        assert_eq!(found.settled["register"].manifest, None);
+        assert_eq!(found.settled["register"].fingerprint.manifest, None);
 
         std::fs::remove_file(directory.path().join("login.toml")).unwrap();
         std::fs::remove_file(directory.path().join("register.wasm")).unwrap();
         let found = scanner.scan().unwrap();
         assert_eq!(names(&found), ["login"]);
-        assert_eq!(found.settled["login"].manifest, None);
+        assert_eq!(found.settled["login"].fingerprint.manifest, None);
     }
 
     #[test]
@@ -234,6 +298,34 @@ mod tests {
         let found = scanner.scan().unwrap();
         assert!(found.settled.is_empty());
         assert_eq!(found.unsettled.len(), 1);
+    }
+
+    #[test]
+    fn what_lay_there_before_the_start_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let quiet = Duration::from_millis(50);
+        std::fs::write(directory.path().join("login.wasm"), "whole").unwrap();
+        std::thread::sleep(2 * quiet);
+        let mut scanner = Scanner::new(directory.path().to_owned(), quiet);
+        assert_eq!(names(&scanner.scan().unwrap()), ["login"]);
+
+        std::fs::write(directory.path().join("login.toml"), "new").unwrap();
+        std::fs::write(directory.path().join("register.wasm"), "new").unwrap();
+        std::thread::sleep(2 * quiet);
+        assert_eq!(scanner.scan().unwrap().unsettled.len(), 2, "first seen now");
+        std::thread::sleep(2 * quiet);
+        assert_eq!(names(&scanner.scan().unwrap()), ["login", "register"]);
+    }
+
+    #[test]
+    fn a_file_from_the_future_has_no_age() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("login.wasm");
+        std::fs::write(&file, "whole").unwrap();
+        let stamp = Stamp::of(&file).unwrap();
+        let now = SystemTime::now();
+        assert!(stamp.age(now + Duration::from_secs(1)).is_some());
+        assert_eq!(stamp.age(now - Duration::from_hours(1)), None);
     }
 
     #[test]
