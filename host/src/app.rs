@@ -3,14 +3,15 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::admin::Admin;
 use crate::config::Config;
@@ -58,9 +59,12 @@ impl App {
         }
         let front = bind(config.listen, "--listen")?;
         let admin = bind(config.admin, "--admin")?;
-        let data = config.data.clone();
-        let keyvalue = tokio::task::spawn_blocking(move || EmbeddedStore::open(&data)).await??;
-        let sandbox = Sandbox::new(&config.sandbox)?;
+        // side by side: neither needs the other, and a start should not be noticed
+        let (data, limits) = (config.data.clone(), config.sandbox.clone());
+        let keyvalue = spawn_blocking(move || timed("the store", || EmbeddedStore::open(&data)));
+        let sandbox = spawn_blocking(move || timed("the engine", || Sandbox::new(&limits)));
+        let keyvalue = keyvalue.await??;
+        let sandbox = sandbox.await??;
         Ok(Self {
             config,
             front,
@@ -158,6 +162,14 @@ async fn announce(mut ready: watch::Receiver<bool>, front: SocketAddr, admin: So
     let _ = writeln!(out, "listening on http://{front}\nadmin on http://{admin}");
     let _ = out.flush();
     true
+}
+
+/// Does one part of the start, and tells whoever debugs how long it took.
+fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let made = work();
+    debug!(ms = start.elapsed().as_secs_f64() * 1e3, "{what} is there");
+    made
 }
 
 fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener> {
