@@ -14,6 +14,7 @@ mod afterwards;
 mod balance;
 mod bodies;
 mod cli;
+mod compiled;
 mod coverage;
 mod deadline;
 mod departures;
