@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::scan::{Fingerprint, Found};
+use super::fingerprint::Fingerprint;
+use super::scan::Found;
 use crate::config::ServiceName;
 
 /// What the controller knows of one service.
@@ -64,7 +65,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::scan::{Sighting, Stamp};
+    use super::super::fingerprint::Stamp;
+    use super::super::scan::Sighting;
     use super::*;
 
     fn print(number: u8) -> Fingerprint {

@@ -7,9 +7,10 @@
 
 pub mod controller;
 mod diff;
+mod fingerprint;
 mod prepare;
 mod scan;
 mod watcher;
 
 pub use controller::{Catalog, Controller};
-pub(crate) use scan::sha256;
+pub(crate) use fingerprint::sha256;

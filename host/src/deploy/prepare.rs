@@ -10,7 +10,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::scan::{Files, Fingerprint, Sighting, Stamp, sha256};
+use super::fingerprint::{Files, Fingerprint, Stamp, sha256};
+use super::scan::Sighting;
 use crate::config::{Config, Manifest, ServiceName};
 use crate::keyvalue::Store as KeyValueStore;
 use crate::service::pool::{Pool, PoolLimits};
@@ -50,6 +51,12 @@ struct Source {
     fingerprint: Fingerprint,
     manifest: Result<Option<String>>,
     component: Result<Component>,
+}
+
+/// A manifest as it was read, if there is one.
+struct Text {
+    digest: Option<Arc<str>>,
+    text: Result<Option<String>>,
 }
 
 /// Makes a release of the files that were seen.
@@ -109,13 +116,13 @@ async fn recall(workshop: &Arc<Workshop>, files: &Files, seen: Sighting) -> Opti
         let Some(component) = shop.library.find(&digest) else {
             return Ok(None);
         };
-        let (print, manifest) = read_manifest(&files)?;
+        let manifest = read_manifest(&files)?;
         Ok(Some(Source {
             fingerprint: Fingerprint {
                 component: digest,
-                manifest: print,
+                manifest: manifest.digest,
             },
-            manifest,
+            manifest: manifest.text,
             component: Ok(component),
         }))
     };
@@ -131,7 +138,7 @@ async fn compile(workshop: &Arc<Workshop>, files: &Files) -> Result<Source> {
     blocking(move || {
         let shown = files.component.display();
         let bytes = read_component(&files.component, shop.config.deploy.max_component_size)?;
-        let (print, manifest) = read_manifest(&files)?;
+        let manifest = read_manifest(&files)?;
         let digest = sha256(&bytes);
         let component = shop
             .library
@@ -140,9 +147,9 @@ async fn compile(workshop: &Arc<Workshop>, files: &Files) -> Result<Source> {
         Ok(Source {
             fingerprint: Fingerprint {
                 component: digest,
-                manifest: print,
+                manifest: manifest.digest,
             },
-            manifest,
+            manifest: manifest.text,
             component,
         })
     })
@@ -168,8 +175,7 @@ fn check_size(file: &Path, size: u64, most: usize) -> Result<()> {
     Ok(())
 }
 
-/// The manifest's SHA-256 and its text, if there is one.
-fn read_manifest(files: &Files) -> Result<(Option<Arc<str>>, Result<Option<String>>)> {
+fn read_manifest(files: &Files) -> Result<Text> {
     let shown = files.manifest.display();
     match std::fs::read(&files.manifest) {
         Ok(bytes) => {
@@ -177,9 +183,15 @@ fn read_manifest(files: &Files) -> Result<(Option<Arc<str>>, Result<Option<Strin
             let text = String::from_utf8(bytes)
                 .map(Some)
                 .with_context(|| format!("{shown} is not UTF-8 text"));
-            Ok((Some(print), text))
+            Ok(Text {
+                digest: Some(print),
+                text,
+            })
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok((None, Ok(None))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Text {
+            digest: None,
+            text: Ok(None),
+        }),
         Err(error) => Err(error).with_context(|| format!("{shown} can't be read")),
     }
 }

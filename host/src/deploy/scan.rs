@@ -1,108 +1,17 @@
 //! What the services directory holds now.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt;
+use std::fs::Metadata;
+use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::thread::{Builder, available_parallelism};
+use std::time::{Duration, Instant, SystemTime};
 
-use sha2::{Digest, Sha256};
 use tracing::warn;
 
+use super::fingerprint::{Files, Fingerprint, Stamp, fingerprint};
 use crate::config::ServiceName;
-
-/// How much of a file is read at once.
-const CHUNK: usize = 256 << 10;
-
-/// What tells one content of a service's files from another: the component's SHA-256 and the
-/// manifest's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint {
-    pub component: Arc<str>,
-    pub manifest: Option<Arc<str>>,
-}
-
-/// SHA-256 as lower-case hex.
-pub(crate) fn sha256(bytes: &[u8]) -> Arc<str> {
-    hex(Sha256::new_with_prefix(bytes))
-}
-
-/// The same of a file, however large it is: it may be anything, and isn't held in memory.
-fn sha256_of(path: &Path) -> io::Result<Arc<str>> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        match file.read(&mut chunk) {
-            Ok(0) => return Ok(hex(hasher)),
-            Ok(size) => hasher.update(&chunk[..size]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn hex(hasher: Sha256) -> Arc<str> {
-    let mut hex = String::with_capacity(64);
-    for byte in hasher.finalize() {
-        // writing to a string can't fail
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex.into()
-}
-
-/// The files of one service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Files {
-    pub component: PathBuf,
-    pub manifest: PathBuf,
-}
-
-impl Files {
-    pub(super) fn of(directory: &Path, name: &ServiceName) -> Self {
-        Self {
-            component: directory.join(format!("{name}.wasm")),
-            manifest: directory.join(format!("{name}.toml")),
-        }
-    }
-}
-
-/// Tells cheaply whether a file may have changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    pub size: u64,
-    changed: (i64, i64),
-}
-
-impl From<&Metadata> for Stamp {
-    fn from(data: &Metadata) -> Self {
-        Self {
-            device: data.dev(),
-            inode: data.ino(),
-            size: data.size(),
-            changed: (data.ctime(), data.ctime_nsec()),
-        }
-    }
-}
-
-impl Stamp {
-    /// The stamp of the file that has this name now.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self::from(&std::fs::metadata(path)?))
-    }
-
-    /// How long ago the file was last changed, going by the clock; `None` if that is in the future.
-    fn age(&self, now: SystemTime) -> Option<Duration> {
-        let seconds = Duration::from_secs(self.changed.0.try_into().ok()?);
-        let nanoseconds = Duration::from_nanos(self.changed.1.try_into().ok()?);
-        now.duration_since(UNIX_EPOCH + seconds + nanoseconds).ok()
-    }
-}
 
 /// A component's, and its manifest's.
 type Stamps = (Stamp, Option<Stamp>);
@@ -168,17 +77,23 @@ impl Scanner {
             }
         }
         self.seen.retain(|name, _| present.contains_key(name));
+        for (name, stamps) in &present {
+            self.look(name, *stamps, now);
+        }
+        self.read(now);
+        self.first = false;
         for (name, stamps) in present {
-            match self.look(&name, stamps, now) {
-                Some(sighting) => {
-                    found.settled.insert(name, sighting);
-                }
-                None => {
-                    found.unsettled.insert(name);
-                }
+            let fingerprint = self
+                .seen
+                .get(&name)
+                .and_then(|seen| seen.fingerprint.clone());
+            if let Some(fingerprint) = fingerprint {
+                let stamp = stamps.0;
+                found.settled.insert(name, Sighting { fingerprint, stamp });
+            } else {
+                found.unsettled.insert(name);
             }
         }
-        self.first = false;
         Ok(found)
     }
 
@@ -203,31 +118,53 @@ impl Scanner {
         Some((name, (stamp, manifest.as_ref().map(Stamp::from))))
     }
 
-    fn look(&mut self, name: &ServiceName, stamps: Stamps, now: Instant) -> Option<Sighting> {
+    /// Notes the stamps that a service's files have now.
+    fn look(&mut self, name: &ServiceName, stamps: Stamps, now: Instant) {
         let fresh = Seen {
             stamps,
             since: now,
             fingerprint: None,
         };
-        let seen = self.seen.entry(name.clone()).or_insert(fresh);
-        if seen.stamps != stamps {
-            *seen = Seen {
-                stamps,
-                since: now,
-                fingerprint: None,
-            };
+        match self.seen.get_mut(name) {
+            Some(seen) if seen.stamps == stamps => {}
+            Some(seen) => *seen = fresh,
+            None => {
+                self.seen.insert(name.clone(), fresh);
+            }
         }
-        // what lay there before the start needn't be waited for, if the clock can be believed
-        let quiet = now.duration_since(seen.since) >= self.quiet
-            || (self.first && all_older(stamps, self.quiet));
-        if seen.fingerprint.is_none() && quiet {
+    }
+
+    /// Reads what has been quiet for long enough and wasn't read yet, on all processors: at the start
+    /// it may be a lot.
+    fn read(&mut self, now: Instant) {
+        let (directory, quiet, first) = (&self.directory, self.quiet, self.first);
+        let is_due = |seen: &Seen| {
+            // what lay there before the start needn't be waited for, if the clock can be believed
+            let settled =
+                now.duration_since(seen.since) >= quiet || (first && all_older(seen.stamps, quiet));
+            settled && seen.fingerprint.is_none()
+        };
+        let mut due: Vec<_> = self
+            .seen
+            .iter_mut()
+            .filter(|(_, seen)| is_due(seen))
+            .collect();
+        let work = |(name, seen): &mut (&ServiceName, &mut Seen)| {
             // a file that vanishes here is seen as gone by the next scan
-            seen.fingerprint = fingerprint(&Files::of(&self.directory, name)).ok();
-        }
-        Some(Sighting {
-            fingerprint: seen.fingerprint.clone()?,
-            stamp: stamps.0,
-        })
+            seen.fingerprint = fingerprint(&Files::of(directory, name)).ok();
+        };
+        let share = due
+            .len()
+            .div_ceil(available_parallelism().map_or(1, NonZeroUsize::get));
+        let mut shares = due.chunks_mut(share.max(1));
+        let mine = shares.next();
+        std::thread::scope(|scope| {
+            for share in shares {
+                // where there is no thread to be had, the next look reads them
+                let _ = Builder::new().spawn_scoped(scope, move || share.iter_mut().for_each(work));
+            }
+            mine.into_iter().flatten().for_each(work);
+        });
     }
 }
 
@@ -238,21 +175,9 @@ fn all_older((component, manifest): Stamps, quiet: Duration) -> bool {
     old(component) && manifest.is_none_or(old)
 }
 
-fn fingerprint(files: &Files) -> io::Result<Fingerprint> {
-    let component = sha256_of(&files.component)?;
-    let manifest = match sha256_of(&files.manifest) {
-        Ok(digest) => Some(digest),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
-    };
-    Ok(Fingerprint {
-        component,
-        manifest,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::fingerprint::sha256;
     use super::*;
 
     fn names(found: &Found) -> Vec<&str> {
@@ -315,17 +240,6 @@ mod tests {
         assert_eq!(scanner.scan().unwrap().unsettled.len(), 2, "first seen now");
         std::thread::sleep(2 * quiet);
         assert_eq!(names(&scanner.scan().unwrap()), ["login", "register"]);
-    }
-
-    #[test]
-    fn a_file_from_the_future_has_no_age() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("login.wasm");
-        std::fs::write(&file, "whole").unwrap();
-        let stamp = Stamp::of(&file).unwrap();
-        let now = SystemTime::now();
-        assert!(stamp.age(now + Duration::from_secs(1)).is_some());
-        assert_eq!(stamp.age(now - Duration::from_hours(1)), None);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use tracing::{error, info, warn};
 
 use super::{Controller, Ended, Entry};
 use crate::config::ServiceName;
+use crate::deploy::fingerprint::Fingerprint;
 use crate::deploy::prepare::Judged;
-use crate::deploy::scan::Fingerprint;
 use crate::ingress::Target;
 use crate::router::{Conflict, Table};
 use crate::service::{Release, Service};
@@ -105,9 +105,13 @@ impl Controller {
                     false
                 }
                 // one by one, to see which of them it is
-                Err(several) => several
-                    .into_iter()
-                    .fold(false, |again, one| self.publish(vec![one]) || again),
+                Err(several) => {
+                    let mut again = false;
+                    for one in several {
+                        again |= self.publish(vec![one]);
+                    }
+                    again
+                }
             },
         }
     }
