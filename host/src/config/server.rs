@@ -82,7 +82,8 @@ pub struct Deploy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sandbox {
     /// Instances of all services together, the ones that are draining included: the slots of the
-    /// pooling allocator; 1000.
+    /// pooling allocator; 4000, which is two for each of a thousand services, all of them being
+    /// swapped. Each takes 8 GiB of address space, and memory only when it is used.
     pub max_instances: NonZeroU32,
     /// The most memory that a manifest may ask for per instance, in bytes; 1 GiB.
     pub max_memory: usize,
@@ -218,7 +219,7 @@ impl Default for Deploy {
 impl Default for Sandbox {
     fn default() -> Self {
         Self {
-            max_instances: at_least_one_u32(1000),
+            max_instances: at_least_one_u32(4000),
             max_memory: 1 << 30,
         }
     }

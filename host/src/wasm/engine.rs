@@ -62,6 +62,11 @@ fn engine_config(pool: Option<&Limits>) -> Config {
     config
 }
 
+/// Stacks beyond one for each instance: an instance of the 0.3 generation may use one for each of its
+/// requests. Each stack costs two of the mappings of which Linux allows a process 65 530, and the time
+/// to make them at the start.
+const SPARE_STACKS: u32 = 1000;
+
 /// Room for `max_instances` components, each with the few core instances that a component made of
 /// one program and its adapters has.
 fn pooling(limits: &Limits) -> PoolingAllocationConfig {
@@ -75,7 +80,7 @@ fn pooling(limits: &Limits) -> PoolingAllocationConfig {
     pool.max_memory_size(limits.max_memory);
     pool.total_tables(instances.saturating_mul(4));
     pool.max_tables_per_component(32);
-    pool.total_stacks(instances.saturating_mul(2));
+    pool.total_stacks(instances.saturating_add(SPARE_STACKS));
     pool.total_gc_heaps(instances);
     pool
 }
