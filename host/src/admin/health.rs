@@ -47,6 +47,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
             }
             None => (0, 0, 0),
         };
+        service.metrics.settle();
         service.metrics.in_flight.set(gauge(in_flight));
         service.metrics.queue.set(gauge(queued));
         service.metrics.instances.set(gauge(ready));

@@ -93,6 +93,7 @@ pub fn may_replay(try_: &Interrupted<'_>) -> Result<(), Refusal> {
 pub struct RetryBudget {
     tokens: f64,
     at: Duration,
+    requests: u64,
 }
 
 impl RetryBudget {
@@ -108,19 +109,22 @@ impl RetryBudget {
         Self {
             tokens: Self::PER_SECOND * 2.0,
             at: now,
+            requests: 0,
         }
     }
 
-    /// A request came in.
-    pub fn deposit(&mut self) {
-        self.tokens = (self.tokens + Self::PER_REQUEST).min(Self::MOST);
-    }
-
-    /// Takes one replay out, if there is one.
-    pub fn withdraw(&mut self, now: Duration) -> bool {
+    /// Takes one replay out, if there is one. `requests` is how many came in so far.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "what is lost is far above the most that can be saved up"
+    )]
+    pub fn withdraw(&mut self, now: Duration, requests: u64) -> bool {
         let passed = now.saturating_sub(self.at).as_secs_f64();
+        let came = requests.saturating_sub(self.requests) as f64;
         self.at = now.max(self.at);
-        self.tokens = (self.tokens + passed * Self::PER_SECOND).min(Self::MOST);
+        self.requests = requests.max(self.requests);
+        let earned = passed * Self::PER_SECOND + came * Self::PER_REQUEST;
+        self.tokens = (self.tokens + earned).min(Self::MOST);
         let allowed = self.tokens >= 1.0;
         if allowed {
             self.tokens -= 1.0;
@@ -188,17 +192,16 @@ mod tests {
         }
 
         #[test]
-        fn replays_stay_within_their_share(requests in 0u32..2000, seconds in 0u32..60) {
+        fn replays_stay_within_their_share(requests in 0u64..2000, seconds in 0u32..60) {
             let mut budget = RetryBudget::new(Duration::ZERO);
             let mut replays = 0.0;
-            for _ in 0..requests {
-                budget.deposit();
-                if budget.withdraw(Duration::ZERO) { replays += 1.0; }
+            for request in 1..=requests {
+                if budget.withdraw(Duration::ZERO, request) { replays += 1.0; }
             }
             for _ in 0..seconds * 20 {
-                if budget.withdraw(Duration::from_secs(seconds.into())) { replays += 1.0; }
+                if budget.withdraw(Duration::from_secs(seconds.into()), requests) { replays += 1.0; }
             }
-            let earned = 10.0 + f64::from(requests) * 0.2 + f64::from(seconds) * 5.0;
+            let earned = 10.0 + f64::from(u32::try_from(requests).unwrap()) * 0.2 + f64::from(seconds) * 5.0;
             prop_assert!(replays <= earned + 1e-6);
         }
     }

@@ -1,15 +1,17 @@
 //! Metric families, by Prometheus' conventions: base units, `_total` on counters.
 //!
-//! Each service gets its handles once, so that counting a request takes no look-up by name but for
-//! the status.
+//! Each service gets its handles once, so that counting a request takes no look-up by name.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::shards::{Counts, Durations};
 use crate::config::ServiceName;
 use crate::keyvalue::Stats;
 use crate::service::exit::ExitReason;
@@ -31,16 +33,14 @@ struct ByReason {
     reason: &'static str,
 }
 
-fn latency() -> Histogram {
-    // 0.1 ms to 26 s: three buckets to each factor of ten is what a p99 needs
-    Histogram::new(exponential_buckets(0.0001, 2.0, 19))
-}
+/// Statuses that are counted by each thread on its own until somebody asks.
+const COMMON: [u16; 12] = [200, 201, 202, 204, 302, 304, 400, 401, 404, 500, 503, 504];
 
 /// All metric families of one process.
 pub struct Metrics {
     registry: Registry,
     requests: Family<ByStatus, Counter>,
-    duration: Family<ByService, Histogram, fn() -> Histogram>,
+    duration: Family<ByService, Durations>,
     in_flight: Family<ByService, Gauge>,
     queue: Family<ByService, Gauge>,
     instances: Family<ByService, Gauge>,
@@ -68,7 +68,7 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("wharf"),
             requests: Family::default(),
-            duration: Family::new_with_constructor(latency),
+            duration: Family::default(),
             in_flight: Family::default(),
             queue: Family::default(),
             instances: Family::default(),
@@ -170,6 +170,8 @@ impl Metrics {
         ServiceMetrics {
             name: name.to_string(),
             requests: self.requests.clone(),
+            answers: Counts::default(),
+            settled: Arc::default(),
             duration: self.duration.get_or_create_owned(&label),
             in_flight: self.in_flight.get_or_create_owned(&label),
             queue: self.queue.get_or_create_owned(&label),
@@ -224,8 +226,12 @@ impl Metrics {
 pub struct ServiceMetrics {
     name: String,
     requests: Family<ByStatus, Counter>,
-    /// Seconds from a request's arrival to its response's head.
-    pub duration: Histogram,
+    /// Answers with [`COMMON`] statuses.
+    answers: Counts<{ COMMON.len() }>,
+    /// What of them is in the family already.
+    settled: Arc<Mutex<[u64; COMMON.len()]>>,
+    /// Time from a request's arrival to its response's head.
+    pub duration: Durations,
     /// Requests in instances; set when metrics are asked for.
     pub in_flight: Gauge,
     /// Jobs that wait; set when metrics are asked for.
@@ -248,11 +254,30 @@ pub struct ServiceMetrics {
 impl ServiceMetrics {
     /// A request was answered.
     pub fn answered(&self, status: http::StatusCode) {
+        match COMMON.iter().position(|common| *common == status.as_u16()) {
+            Some(index) => self.answers.add(index, 1),
+            None => self.add_answers(status.as_u16(), 1),
+        }
+    }
+
+    /// Makes the family say what the threads have counted. To be called before it is encoded.
+    pub fn settle(&self) {
+        let mut settled = self.settled.lock();
+        let sums = self.answers.sums();
+        for (status, (sum, before)) in COMMON.iter().zip(sums.iter().zip(settled.iter())) {
+            if sum > before {
+                self.add_answers(*status, sum - before);
+            }
+        }
+        *settled = sums;
+    }
+
+    fn add_answers(&self, status: u16, count: u64) {
         let label = ByStatus {
             service: self.name.clone(),
-            status: status.as_u16(),
+            status,
         };
-        self.requests.get_or_create(&label).inc();
+        self.requests.get_or_create(&label).inc_by(count);
     }
 
     /// An instance ended.
@@ -271,6 +296,7 @@ impl ServiceMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn the_text_names_families_services_and_reasons() {
@@ -278,7 +304,9 @@ mod tests {
         let login = metrics.service(&"login".parse().unwrap());
         login.answered(http::StatusCode::OK);
         login.exited(ExitReason::Trap);
-        login.duration.observe(0.002);
+        login.duration.observe(Duration::from_millis(2));
+        login.settle();
+        login.settle();
         let text = metrics.encode().unwrap();
         assert!(
             text.contains(r#"wharf_requests_total{service="login",status="200"} 1"#),
@@ -292,10 +320,14 @@ mod tests {
             text.contains(r#"wharf_instance_exits_total{service="login",reason="memory"} 0"#),
             "{text}"
         );
-        assert!(
-            text.contains("wharf_request_duration_seconds_bucket"),
-            "{text}"
-        );
+        for line in [
+            r#"wharf_request_duration_seconds_bucket{le="0.0016",service="login"} 0"#,
+            r#"wharf_request_duration_seconds_bucket{le="0.0032",service="login"} 1"#,
+            r#"wharf_request_duration_seconds_bucket{le="+Inf",service="login"} 1"#,
+            r#"wharf_request_duration_seconds_sum{service="login"} 0.002"#,
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
         assert_eq!(login.exits(), 1);
     }
 }
