@@ -1,6 +1,11 @@
 //! A response's body on its way to the client: it holds its place in the instance until it is over,
 //! and ends at the request's deadline whoever is slow.
+//!
+//! Most guests are done when their response is looked at. Then the whole body is taken at once: the
+//! place in the instance is free again however slow the client is, and what goes on to it is one
+//! buffer of a known length.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,11 +17,14 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::ahead::Ahead;
 use super::lease::Lease;
-use crate::body::{Body, BodyError, ReplayBody};
+use crate::body::{Body, BodyError, ReplayBody, full};
 
 /// See the module.
 pub(super) struct Guarded {
+    /// What was taken of the body ahead of need.
+    ahead: VecDeque<Result<Frame<Bytes>, BodyError>>,
     inner: Body,
     lease: Option<Arc<Lease>>,
     /// The request's body; what is left of it is of no use once the answer is over.
@@ -37,8 +45,12 @@ impl Guarded {
     ) -> Response<Body> {
         let length = response.headers().get(CONTENT_LENGTH);
         let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        response.map(|inner| {
+        response.map(|mut inner| {
+            let taken = Ahead::take(&mut inner, &lease);
+            let whole = taken.over && announced.is_none_or(|length| length == taken.bytes as u64);
+            let joined = if whole { taken.join() } else { None };
             let mut guarded = Self {
+                ahead: taken.frames,
                 inner,
                 lease: Some(lease),
                 request,
@@ -46,10 +58,10 @@ impl Guarded {
                 deadline,
                 alarm: None,
             };
-            if guarded.inner.is_end_stream() || announced == Some(0) {
+            if whole || announced == Some(0) {
                 guarded.finish();
             }
-            guarded.boxed_unsync()
+            joined.map_or_else(|| Body::stream(guarded), full)
         })
     }
 
@@ -58,7 +70,7 @@ impl Guarded {
         if let (Some(left), Some(data)) = (&mut self.announced, frame.data_ref()) {
             *left = left.saturating_sub(data.len() as u64);
         }
-        self.announced == Some(0) || self.inner.is_end_stream()
+        self.announced == Some(0) || self.is_end_stream()
     }
 
     /// The request was answered in full.
@@ -66,6 +78,21 @@ impl Guarded {
         if let Some(lease) = self.lease.take() {
             lease.mark_served();
             self.request.close();
+        }
+    }
+
+    /// What the guest has made, or makes at once when it is let.
+    fn poll_inner(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        match &self.lease {
+            Some(lease) if polled.is_pending() => {
+                lease.lend();
+                Pin::new(&mut self.inner).poll_frame(cx)
+            }
+            _ => polled,
         }
     }
 
@@ -93,6 +120,7 @@ impl Drop for Guarded {
             return;
         };
         let rest = Self {
+            ahead: VecDeque::new(),
             inner: std::mem::take(&mut self.inner),
             lease: None,
             request: self.request.clone(),
@@ -144,7 +172,11 @@ impl http_body::Body for Guarded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.inner).poll_frame(cx) {
+        let polled = match self.ahead.pop_front() {
+            Some(frame) => Poll::Ready(Some(frame)),
+            None => self.poll_inner(cx),
+        };
+        match polled {
             Poll::Ready(None) => {
                 self.finish();
                 Poll::Ready(None)
@@ -166,10 +198,17 @@ impl http_body::Body for Guarded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.ahead.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let ahead = self.ahead.iter().flatten().filter_map(Frame::data_ref);
+        let ahead: u64 = ahead.map(|data| data.len() as u64).sum();
+        let mut hint = self.inner.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + ahead);
+        }
+        hint.set_lower(hint.lower() + ahead);
+        hint
     }
 }

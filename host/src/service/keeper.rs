@@ -22,9 +22,11 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
+use super::drive::Drive;
 use super::exit::{Exit, ExitReason, ExitRecord, InstanceId, unix_seconds};
 use super::launch::{Ended, Seat};
-use super::lease::{Mailbox, Vitals};
+use super::lease::Vitals;
+use super::mailbox::{self, Mailbox};
 use super::pool::Phase;
 use super::restart::{Failure, Restarts, Verdict};
 use super::supervisor::{Command, Crew};
@@ -199,15 +201,17 @@ impl Keeper {
 
     fn launch(&mut self) {
         let id = self.crew.ledger.next_instance();
-        let (mailbox, receiver) = mpsc::unbounded_channel();
+        let drive = Drive::new();
+        let (mailbox, inbox) = mailbox::driven_by(drive.clone());
         let vitals = Arc::new(Vitals::default());
         let (ready, is_ready) = oneshot::channel();
         let work = self.crew.launcher.run(Seat {
             id,
-            mailbox: receiver,
+            inbox,
             vitals: Arc::clone(&vitals),
             ready,
         });
+        let work = drive.start(work);
         let commands = self.commands.clone();
         let abort = self.tasks.spawn(async move {
             let announce = async {

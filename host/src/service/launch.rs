@@ -5,18 +5,18 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::exit::{Exit, InstanceId};
 use super::lease::Vitals;
-use crate::dispatch::Attempt;
+use super::mailbox::Inbox;
 
 /// What a new instance is given.
 pub struct Seat {
     /// Its name.
     pub id: InstanceId,
-    /// Its attempts. Closed when it is to end.
-    pub mailbox: mpsc::UnboundedReceiver<Attempt>,
+    /// Its attempts. It ends when the instance is to.
+    pub inbox: Inbox,
     /// Where it tells about itself.
     pub vitals: Arc<Vitals>,
     /// To be sent when it can take attempts.
@@ -28,7 +28,7 @@ pub trait Launch: Send + Sync + 'static {
     /// Requests one instance may hold at once.
     fn concurrency(&self) -> NonZeroUsize;
 
-    /// Runs one instance until its mailbox closes or something ends it. Attempts it hadn't started
+    /// Runs one instance until its inbox ends or something ends it. Attempts it hadn't started
     /// by then are answered [`NotStarted`](crate::dispatch::AttemptError::NotStarted).
     fn run(&self, seat: Seat) -> BoxFuture<'static, Ended>;
 }

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::exit::InstanceId;
+use super::mailbox::Mailbox;
 use super::pool::Pool;
 use crate::dispatch::Attempt;
-
-/// Where an instance gets its attempts from.
-pub type Mailbox = mpsc::UnboundedSender<Attempt>;
 
 /// What an instance tells about itself while it runs.
 #[derive(Debug, Default)]
@@ -48,7 +46,8 @@ impl Lease {
         }
     }
 
-    /// Hands an attempt to the instance, or back if the instance has ended.
+    /// Hands an attempt to the instance, or back if the instance has ended. The instance works on it
+    /// in the caller's task, until it has to wait for something.
     ///
     /// # Errors
     ///
@@ -58,7 +57,12 @@ impl Lease {
         reason = "a refused attempt comes back by value"
     )]
     pub fn send(&self, attempt: Attempt) -> Result<(), Attempt> {
-        self.mailbox.send(attempt).map_err(|refused| refused.0)
+        self.mailbox.send(attempt)
+    }
+
+    /// Lets the instance work in the caller's task, until it has to wait for something.
+    pub(super) fn lend(&self) {
+        self.mailbox.lend();
     }
 
     /// The instance it is a place in.

@@ -1,21 +1,26 @@
 //! A service: its current release, that release's instances, and the way of a job through them.
 //!
 //! [`Service::dispatch`] is the loop at the heart of Wharf: find a place in an instance, hand the
-//! request over, and if the instance dies under it, decide whether another may have it. All the
+//! request over, and if the instance dies under it, decide whether another may have it. The instance
+//! works on it in the caller's task for as long as it has nothing to wait for ([`mailbox`]). All the
 //! decisions are made by pure functions ([`balance`], [`failover`], [`restart`]); the state is owned
 //! by the [`pool`] and its [`supervisor`].
 
+mod ahead;
 pub mod balance;
+mod drive;
 pub mod exit;
 pub mod failover;
 mod guarded;
 mod keeper;
 pub mod launch;
 pub mod lease;
+pub mod mailbox;
 pub mod pool;
 mod queue;
 pub mod restart;
 pub mod status;
+mod streak;
 pub mod supervisor;
 
 use std::sync::Arc;
@@ -25,7 +30,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwapOption;
 use http::Response;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
@@ -34,13 +39,14 @@ use self::failover::{Interrupted, RetryBudget};
 use self::guarded::{Guarded, Waiting};
 use self::pool::{Phase, Pool, Refused};
 use self::status::{
-    Counts, DeployError, InstanceState, ReleaseStatus, ServiceState, ServiceStatus,
+    Counts as StatusCounts, DeployError, InstanceState, ReleaseStatus, ServiceState, ServiceStatus,
 };
 use self::supervisor::Supervisor;
 use crate::body::Body;
 use crate::config::{Manifest, ServiceName};
-use crate::dispatch::{Attempt, AttemptError, DispatchError, Effects, Job};
+use crate::dispatch::{Attempt, AttemptError, DispatchError, Effects, Job, Line};
 use crate::telemetry::metrics::{Metrics, ServiceMetrics};
+use crate::telemetry::shards::Counts;
 
 /// How long after its deadline a job is given up even if nobody has told it so.
 const GRACE: Duration = Duration::from_millis(250);
@@ -102,7 +108,7 @@ pub struct Service {
     current: ArcSwapOption<Release>,
     budget: Mutex<RetryBudget>,
     born: Instant,
-    requests: AtomicU64,
+    requests: Counts<1>,
     deploy_error: Mutex<Option<DeployError>>,
 }
 
@@ -115,7 +121,7 @@ impl Service {
             current: ArcSwapOption::empty(),
             budget: Mutex::new(RetryBudget::new(Duration::ZERO)),
             born: Instant::now(),
-            requests: AtomicU64::new(0),
+            requests: Counts::default(),
             deploy_error: Mutex::new(None),
         })
     }
@@ -159,26 +165,27 @@ impl Service {
         release: &Arc<Release>,
         job: &Job,
     ) -> Result<Response<Body>, DispatchError> {
-        self.requests.fetch_add(1, Ordering::Relaxed);
-        self.budget.lock().deposit();
-        let mut release = Arc::clone(release);
+        self.requests.add(0, 1);
+        let mut successor = None;
         let mut tries = 0;
         loop {
+            let release = successor.as_ref().unwrap_or(release);
             let lease = match release.pool.acquire(job.deadline).await {
                 Ok(lease) => Arc::new(lease),
                 Err(Refused::Closed) => {
-                    release = self.successor(&release)?;
+                    successor = Some(self.successor(release)?);
                     continue;
                 }
                 Err(refused) => return Err(self.shed(refused)),
             };
             tries += 1;
-            let (reply, answer) = oneshot::channel();
+            let (reply, mut answer) = oneshot::channel();
             let effects = Arc::new(Effects::default());
+            let request = job.request();
             let attempt = Attempt {
                 id: job.id.clone(),
-                line: job.line(),
-                request: job.request(),
+                line: Line::of(&request),
+                request,
                 body: job.body.clone(),
                 deadline: job.deadline,
                 tries,
@@ -188,14 +195,20 @@ impl Service {
             };
             let waiting = Waiting::on(&lease);
             let outcome = match lease.send(attempt) {
-                Ok(()) => timeout_at(job.deadline + GRACE, answer)
-                    .await
-                    .map_err(|_| DispatchError::Deadline)?,
-                Err(_not_started) => Ok(Err(AttemptError::NotStarted)),
+                Ok(()) => match answer.try_recv() {
+                    // the guest had nothing to wait for
+                    Ok(answer) => Some(answer),
+                    Err(TryRecvError::Closed) => None,
+                    Err(TryRecvError::Empty) => timeout_at(job.deadline + GRACE, answer)
+                        .await
+                        .map_err(|_| DispatchError::Deadline)?
+                        .ok(),
+                },
+                Err(_not_started) => Some(Err(AttemptError::NotStarted)),
             };
             waiting.over();
             let reason = match outcome {
-                Ok(Ok(response)) => {
+                Some(Ok(response)) => {
                     // whatever the guest made of a body that was cut, the client shall know why
                     if let Some(error) = blame_client(job) {
                         return Err(error);
@@ -203,22 +216,22 @@ impl Service {
                     let request = job.body.clone();
                     return Ok(Guarded::wrap(response, lease, request, job.deadline));
                 }
-                Ok(Err(AttemptError::Guest(message))) => {
+                Some(Err(AttemptError::Guest(message))) => {
                     lease.mark_served();
                     return Err(blame_client(job).unwrap_or(DispatchError::Guest(message)));
                 }
-                Ok(Err(AttemptError::NotStarted)) => {
+                Some(Err(AttemptError::NotStarted)) => {
                     tries -= 1;
                     drop(lease);
-                    self.pause_if_gone(&release, job).await?;
+                    self.pause_if_gone(release, job).await?;
                     continue;
                 }
-                Ok(Err(AttemptError::Died(reason))) => reason,
+                Some(Err(AttemptError::Died(reason))) => reason,
                 // a killed instance's task is gone without a word
-                Err(_) => ExitReason::Killed,
+                None => ExitReason::Killed,
             };
             drop(lease);
-            self.replay_or_fail(&release, job, &effects, tries, reason)?;
+            self.replay_or_fail(release, job, &effects, tries, reason)?;
         }
     }
 
@@ -276,7 +289,8 @@ impl Service {
             time_left: job.time_left(),
         };
         let allowed = failover::may_replay(&interrupted).and_then(|()| {
-            let granted = self.budget.lock().withdraw(self.born.elapsed());
+            let [requests] = self.requests.sums();
+            let granted = self.budget.lock().withdraw(self.born.elapsed(), requests);
             granted.then_some(()).ok_or(failover::Refusal::Budget)
         });
         match allowed {
@@ -336,8 +350,8 @@ impl Service {
                 .unwrap_or_default(),
             instances,
             queued: current.as_ref().map_or(0, |release| release.pool.load().1),
-            counts: Counts {
-                requests: self.requests.load(Ordering::Relaxed),
+            counts: StatusCounts {
+                requests: self.requests.sums()[0],
                 starts: self.metrics.starts.get(),
                 exits: self.metrics.exits(),
                 replays: self.metrics.replays.get(),

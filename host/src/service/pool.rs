@@ -25,9 +25,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::balance::{self, Load};
 use super::exit::InstanceId;
-use super::lease::{Lease, Mailbox, Vitals};
+use super::lease::{Lease, Vitals};
+use super::mailbox::Mailbox;
 use super::queue::Queue;
 use super::status::{InstanceState, InstanceStatus};
+use super::streak::Streaks;
 use crate::config::Manifest;
 
 /// The limits a pool works under.
@@ -107,7 +109,7 @@ struct Slot {
 struct State {
     phase: Phase,
     slots: Vec<Slot>,
-    turn: usize,
+    streaks: Streaks,
     queue: Queue<Result<Lease, Refused>>,
     served: u64,
 }
@@ -128,7 +130,7 @@ impl Pool {
         let state = State {
             phase: Phase::Open,
             slots: Vec::new(),
-            turn: 0,
+            streaks: Streaks::default(),
             queue: Queue::new(limits.queue),
             served: 0,
         };
@@ -342,7 +344,6 @@ impl Pool {
         let slot = &mut state.slots[index];
         let mailbox = slot.mailbox.clone()?;
         slot.in_flight += 1;
-        state.turn = index + 1;
         Some(Lease::new(
             Arc::clone(self),
             slot.id,
@@ -360,7 +361,8 @@ impl Pool {
 
 impl State {
     /// The instance whose turn it is, if any has room.
-    fn free_slot(&self) -> Option<usize> {
+    fn free_slot(&mut self) -> Option<usize> {
+        let start = self.streaks.turn(self.slots.len());
         let loads = self.slots.iter().map(|slot| Load {
             in_flight: slot.in_flight,
             capacity: if slot.mailbox.is_some() {
@@ -369,7 +371,7 @@ impl State {
                 0
             },
         });
-        balance::choose(loads, self.turn)
+        balance::choose(loads, start)
     }
 
     fn is_idle(&mut self) -> bool {

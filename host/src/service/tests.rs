@@ -42,10 +42,10 @@ impl Launch for Actors {
                 return Ended::quietly(Exit::plain(ExitReason::Start, "broken"));
             }
             let Seat {
-                mut mailbox, ready, ..
+                mut inbox, ready, ..
             } = seat;
             let _ = ready.send(());
-            while let Some(attempt) = mailbox.recv().await {
+            while let Some(attempt) = inbox.recv().await {
                 stage.runs.fetch_add(1, Ordering::SeqCst);
                 let blameless = attempt.tries > 1;
                 if let Some(reason) = act(&stage, attempt).await {

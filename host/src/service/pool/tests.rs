@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::*;
-use crate::dispatch::Attempt;
+use crate::service::mailbox::{self, Inbox};
 
 fn limits() -> PoolLimits {
     PoolLimits {
@@ -15,15 +15,11 @@ fn limits() -> PoolLimits {
     }
 }
 
-fn add(
-    pool: &Arc<Pool>,
-    id: u64,
-    capacity: usize,
-) -> (mpsc::UnboundedReceiver<Attempt>, Arc<Vitals>) {
-    let (mailbox, receiver) = mpsc::unbounded_channel();
+fn add(pool: &Arc<Pool>, id: u64, capacity: usize) -> (Inbox, Arc<Vitals>) {
+    let (mailbox, inbox) = mailbox::open();
     let vitals = Arc::new(Vitals::default());
     pool.add(InstanceId(id), mailbox, capacity, Arc::clone(&vitals));
-    (receiver, vitals)
+    (inbox, vitals)
 }
 
 fn soon() -> Instant {
@@ -89,7 +85,7 @@ async fn a_place_given_to_somebody_who_left_goes_to_the_next() {
 #[tokio::test(start_paused = true)]
 async fn a_worn_out_instance_is_closed_when_its_last_lease_is_back() {
     let pool = Pool::new(limits());
-    let (mut mailbox, _) = add(&pool, 1, 2);
+    let (mut inbox, _) = add(&pool, 1, 2);
     for _ in 0..2 {
         pool.acquire(soon()).await.unwrap().mark_served();
     }
@@ -100,17 +96,17 @@ async fn a_worn_out_instance_is_closed_when_its_last_lease_is_back() {
     last.mark_served();
     drop(last);
     assert!(
-        !mailbox.is_closed() && mailbox.try_recv().is_err(),
+        inbox.recv().now_or_never().is_none(),
         "one lease is still out"
     );
     drop(other);
-    assert!(mailbox.recv().await.is_none());
+    assert!(inbox.recv().await.is_none());
 
-    let (mut mailbox, vitals) = add(&pool, 2, 1);
+    let (mut inbox, vitals) = add(&pool, 2, 1);
     let lease = pool.acquire(soon()).await.unwrap();
     vitals.memory.store(1000, Ordering::Relaxed);
     drop(lease);
-    assert!(mailbox.recv().await.is_none());
+    assert!(inbox.recv().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]

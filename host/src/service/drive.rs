@@ -1,0 +1,254 @@
+//! One instance's work, and who moves it on.
+//!
+//! The work of an instance is one future. Its own task drives it, woken by whatever the guest waits
+//! for. But most requests never wait: whoever has just put an attempt into the mailbox can drive the
+//! work right there ([`Drive::lend`]), and has the answer without two changes of task. While it
+//! does, the work is polled with the task's own waker: as soon as a guest waits, the task goes on
+//! with it, and a lender that goes away takes nothing along.
+//!
+//! ```text
+//!            lend or task polls                  it is over
+//!   Resting ───────────────────► Driven ───────────────────► Over (the task hands it out)
+//!      ▲                            │
+//!      └──────── it waits ──────────┘      the task is dropped: the work is dropped,
+//!                                          at once or when its driver comes back
+//! ```
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::task::{Context, Poll, Waker};
+
+use futures::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
+
+/// The end of lenders. The other end is the task's, [`Driven`].
+pub(super) struct Drive<T>(Arc<Shared<T>>);
+
+/// The work as a future of its task. Dropping it drops the work.
+pub(super) struct Driven<T>(Arc<Shared<T>>);
+
+struct Shared<T> {
+    work: Mutex<Work<T>>,
+    /// Somebody came while another was driving; the task has to look again.
+    again: AtomicBool,
+    /// The task is gone.
+    dropped: AtomicBool,
+}
+
+struct Work<T> {
+    future: Option<BoxFuture<'static, T>>,
+    outcome: Option<Result<T, Box<dyn Any + Send>>>,
+    task: Waker,
+}
+
+impl<T> Clone for Drive<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Drive<T> {
+    /// A drive without work.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Shared {
+            work: Mutex::new(Work {
+                future: None,
+                outcome: None,
+                task: Waker::noop().clone(),
+            }),
+            again: AtomicBool::new(false),
+            dropped: AtomicBool::new(false),
+        }))
+    }
+
+    /// Gives it its work, and back the future that a task is to run.
+    pub(super) fn start(&self, work: BoxFuture<'static, T>) -> Driven<T> {
+        self.0.work.lock().future = Some(work);
+        Driven(Arc::clone(&self.0))
+    }
+}
+
+/// Moves somebody else's work on.
+pub(super) trait Lend: Send + Sync {
+    /// Drives the work until it waits, on the caller's thread; if another does so at the moment,
+    /// the work's task will look again right after.
+    fn lend(&self);
+
+    /// The waker of the work's task.
+    fn is_task(&self, waker: &Waker) -> bool;
+}
+
+impl<T: Send + 'static> Lend for Drive<T> {
+    fn lend(&self) {
+        let Some(mut work) = self.0.take_turn() else {
+            return;
+        };
+        let task = work.task.clone();
+        // the task is there to end what is over, with its panic if it was one
+        if work.poll(&mut Context::from_waker(&task)) {
+            task.wake_by_ref();
+        }
+        self.0.end_turn(work, &task);
+    }
+
+    fn is_task(&self, waker: &Waker) -> bool {
+        // who drives at the moment registers no waker but the task's
+        let work = self.0.work.try_lock();
+        work.is_some_and(|work| work.task.will_wake(waker))
+    }
+}
+
+impl<T> Shared<T> {
+    /// The right to drive; `None` if another has it, who will then let the task look again.
+    fn take_turn(&self) -> Option<MutexGuard<'_, Work<T>>> {
+        self.work.try_lock().or_else(|| {
+            self.again.store(true, Ordering::SeqCst);
+            // the other may have ended its turn before it could see that
+            fence(Ordering::SeqCst);
+            self.work.try_lock()
+        })
+    }
+
+    fn end_turn(&self, work: MutexGuard<'_, Work<T>>, task: &Waker) {
+        drop(work);
+        fence(Ordering::SeqCst);
+        if self.again.load(Ordering::SeqCst) && self.again.swap(false, Ordering::SeqCst) {
+            if self.dropped.load(Ordering::SeqCst) {
+                self.drop_work();
+            }
+            task.wake_by_ref();
+        }
+    }
+
+    /// Drops the work, or lets its driver do so.
+    fn drop_work(&self) {
+        let future = self.take_turn().and_then(|mut work| work.future.take());
+        // not under the lock: what it holds may want to be told
+        drop(future);
+    }
+}
+
+impl<T> Work<T> {
+    /// `true` if the work is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(future) = &mut self.future else {
+            return self.outcome.is_some();
+        };
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => return false,
+            Ok(Poll::Ready(outcome)) => self.outcome = Some(Ok(outcome)),
+            Err(panic) => self.outcome = Some(Err(panic)),
+        }
+        self.future = None;
+        true
+    }
+}
+
+impl<T> Future for Driven<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let Some(mut work) = self.0.take_turn() else {
+            return Poll::Pending;
+        };
+        work.task.clone_from(cx.waker());
+        work.poll(cx);
+        let outcome = work.outcome.take();
+        self.0.end_turn(work, cx.waker());
+        match outcome {
+            None => Poll::Pending,
+            Some(Ok(outcome)) => Poll::Ready(outcome),
+            // the host's own failure, to be reported as that of its task
+            Some(Err(panic)) => resume_unwind(panic),
+        }
+    }
+}
+
+impl<T> Drop for Driven<T> {
+    fn drop(&mut self) {
+        self.0.dropped.store(true, Ordering::SeqCst);
+        self.0.drop_work();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicUsize;
+    use tokio::sync::{Notify, oneshot};
+
+    /// Work that counts how often it is polled and is over when told.
+    fn counting(polls: &Arc<AtomicUsize>, over: Arc<Notify>) -> BoxFuture<'static, usize> {
+        let polls = Arc::clone(polls);
+        Box::pin(async move {
+            let mut over = std::pin::pin!(over.notified());
+            std::future::poll_fn(|cx| {
+                polls.fetch_add(1, Ordering::SeqCst);
+                over.as_mut().poll(cx)
+            })
+            .await;
+            7
+        })
+    }
+
+    #[tokio::test]
+    async fn a_lender_moves_the_work_on_and_the_task_ends_it() {
+        let (polls, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let drive = Drive::new();
+        let task = tokio::spawn(drive.start(counting(&polls, Arc::clone(&over))));
+        tokio::task::yield_now().await;
+        drive.lend();
+        drive.lend();
+        assert_eq!(polls.load(Ordering::SeqCst), 3);
+        over.notify_one();
+        drive.lend();
+        assert_eq!(task.await.unwrap(), 7);
+        drive.lend();
+        assert_eq!(polls.load(Ordering::SeqCst), 4);
+    }
+
+    #[tokio::test]
+    async fn what_a_lender_left_waiting_wakes_the_task() {
+        let (wake, woken) = oneshot::channel::<usize>();
+        let drive = Drive::new();
+        let task = tokio::spawn(drive.start(Box::pin(async move { woken.await.unwrap() })));
+        tokio::task::yield_now().await;
+        drive.lend();
+        wake.send(3).unwrap();
+        assert_eq!(task.await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_panic_under_a_lender_is_the_panic_of_the_task() {
+        let drive: Drive<()> = Drive::new();
+        let mut first = true;
+        let work = std::future::poll_fn(move |_| {
+            assert!(std::mem::take(&mut first), "as told");
+            Poll::Pending
+        });
+        let task = tokio::spawn(drive.start(Box::pin(work)));
+        tokio::task::yield_now().await;
+        drive.lend();
+        assert!(task.await.unwrap_err().is_panic());
+    }
+
+    #[tokio::test]
+    async fn work_is_dropped_with_its_task_even_while_another_drives_it() {
+        let alive = Arc::new(());
+        let (kept, drive) = (Arc::clone(&alive), Drive::<()>::new());
+        let dropper: Arc<Mutex<Option<Driven<()>>>> = Arc::default();
+        let inside = Arc::clone(&dropper);
+        let work = std::future::poll_fn(move |_| {
+            std::hint::black_box(&kept);
+            // the task goes while this poll is on
+            drop(inside.lock().take());
+            Poll::Pending
+        });
+        *dropper.lock() = Some(drive.start(Box::pin(work)));
+        drive.lend();
+        assert_eq!(Arc::strong_count(&alive), 1);
+    }
+}

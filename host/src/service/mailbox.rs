@@ -1,0 +1,141 @@
+//! Where an instance gets its attempts from.
+//!
+//! Like a channel of tokio, but for one thing: whoever sends lends its thread to the instance's work
+//! right after ([`Drive::lend`](super::drive)), so that there is no need to wake its task first.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::Mutex;
+
+use super::drive::Lend;
+use crate::dispatch::Attempt;
+
+/// The pool's end. When the last copy is dropped, the instance is to end.
+#[derive(Clone)]
+pub struct Mailbox(Arc<Sender>);
+
+/// The instance's end.
+pub struct Inbox(Arc<Mutex<Letters>>);
+
+struct Sender {
+    letters: Arc<Mutex<Letters>>,
+    /// Who reads them, if anybody is to be helped with that.
+    reader: Option<Box<dyn Lend>>,
+}
+
+#[derive(Default)]
+struct Letters {
+    waiting: VecDeque<Attempt>,
+    /// The sender's end is gone.
+    ended: bool,
+    /// The instance takes no more.
+    closed: bool,
+    reader: Option<Waker>,
+}
+
+/// A mailbox whose reader drives itself.
+pub fn open() -> (Mailbox, Inbox) {
+    connect(None)
+}
+
+/// A mailbox whose senders drive its reader.
+pub(super) fn driven_by(reader: impl Lend + 'static) -> (Mailbox, Inbox) {
+    connect(Some(Box::new(reader)))
+}
+
+fn connect(reader: Option<Box<dyn Lend>>) -> (Mailbox, Inbox) {
+    let letters = Arc::default();
+    let sender = Sender {
+        letters: Arc::clone(&letters),
+        reader,
+    };
+    (Mailbox(Arc::new(sender)), Inbox(letters))
+}
+
+impl Mailbox {
+    /// Hands an attempt to the instance, or back if the instance has ended. If the instance has
+    /// nothing to wait for, the attempt is over when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The attempt itself.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refused attempt comes back by value"
+    )]
+    pub fn send(&self, attempt: Attempt) -> Result<(), Attempt> {
+        let waker = {
+            let mut letters = self.0.letters.lock();
+            if letters.closed {
+                return Err(attempt);
+            }
+            letters.waiting.push_back(attempt);
+            letters.reader.take()
+        };
+        let reader = self.0.reader.as_deref();
+        if let Some(waker) = waker
+            && !reader.is_some_and(|reader| reader.is_task(&waker))
+        {
+            waker.wake();
+        }
+        if let Some(reader) = reader {
+            reader.lend();
+        }
+        Ok(())
+    }
+
+    /// Moves the instance's work on, until it waits.
+    pub(super) fn lend(&self) {
+        if let Some(reader) = &self.0.reader {
+            reader.lend();
+        }
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        let reader = {
+            let mut letters = self.letters.lock();
+            letters.ended = true;
+            letters.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+impl Inbox {
+    /// The next attempt; `None` when there is none left and there will be none.
+    pub async fn recv(&mut self) -> Option<Attempt> {
+        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Attempt>> {
+        let mut letters = self.0.lock();
+        match letters.waiting.pop_front() {
+            Some(attempt) => Poll::Ready(Some(attempt)),
+            None if letters.ended || letters.closed => Poll::Ready(None),
+            None => {
+                letters.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Takes no more; what was not read yet is returned.
+    pub fn close(&mut self) -> VecDeque<Attempt> {
+        let mut letters = self.0.lock();
+        letters.closed = true;
+        std::mem::take(&mut letters.waiting)
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // their dispatchers hear of it by the reply that is dropped
+        drop(self.close());
+    }
+}
