@@ -15,6 +15,8 @@ use crate::router::Pattern;
 pub struct Manifest {
     /// Which requests it gets; `/NAME` and everything below it. Empty: none.
     pub routes: Vec<Pattern>,
+    /// What two requests may share.
+    pub isolation: Isolation,
     /// `[instances]`
     pub instances: Instances,
     /// `[limits]`
@@ -25,6 +27,18 @@ pub struct Manifest {
     pub failover: Failover,
     /// `[restart]`
     pub restart: Restart,
+}
+
+/// What two requests of one service may share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// An instance runs one request after the other, in one memory.
+    #[default]
+    Instance,
+    /// Nothing: each request runs in a fresh sandbox, made ahead of need, which is thrown away after
+    /// it.
+    Request,
 }
 
 /// How many instances there are, and how long each lives.
@@ -108,6 +122,7 @@ impl Manifest {
     pub fn default_for(service: &ServiceName, host: &Config) -> Self {
         Self {
             routes: vec![Pattern::for_service(service)],
+            isolation: Isolation::default(),
             instances: Instances::default_on(host),
             limits: Limits::default_on(host),
             grants: Grants::default(),

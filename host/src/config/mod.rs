@@ -21,7 +21,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 pub use error::ConfigError;
 pub use grants::{Grants, Setting};
 pub use http_grant::{HttpGrant, InvalidHttpGrant, Scheme};
-pub use manifest::{Failover, Instances, Limits, Manifest, Replay, Restart};
+pub use manifest::{Failover, Instances, Isolation, Limits, Manifest, Replay, Restart};
 pub use name::{InvalidName, ServiceName};
 pub use server::{Config, DEFAULT_FILE, Deploy, Drain, Http, Log, LogFormat, Overrides, Sandbox};
 

@@ -12,14 +12,14 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::body::{Body, ReplayBody};
-use crate::dispatch::{Attempt, AttemptError, Effect, Effects, Reply};
+use crate::dispatch::{Attempt, AttemptError, Effect, Effects, Line, Reply};
 use crate::service::exit::ExitReason;
 use crate::service::lease::Lease;
 
 /// One request being worked on.
 struct Entry {
     number: u64,
-    line: Arc<str>,
+    line: Line,
     deadline: Instant,
     tries: u32,
     body: ReplayBody,
@@ -40,6 +40,8 @@ impl Entry {
 struct Inner {
     next: u64,
     entries: Vec<Entry>,
+    /// The deadline of the last request that left.
+    last: Option<Instant>,
 }
 
 /// Tells a response's body whether the instance that makes it has died. A body whose maker is gone
@@ -125,6 +127,19 @@ impl Active {
             .min()
     }
 
+    /// When guest code that runs now must have come to an end: a guest may go on after its last
+    /// response is over, but no longer than that request had.
+    pub(super) fn must_end(&self) -> Option<Instant> {
+        let inner = self.0.lock();
+        let first = inner.entries.iter().map(|entry| entry.deadline).min();
+        first.or(inner.last)
+    }
+
+    /// A new guest begins, which has nothing to do with what the one before was working on.
+    pub(super) fn begin(&self) {
+        self.0.lock().last = None;
+    }
+
     /// The requests, for an exit record.
     pub(super) fn lines(&self) -> Vec<String> {
         self.0
@@ -193,7 +208,9 @@ impl Drop for Ticket {
                 .entries
                 .iter()
                 .position(|entry| entry.number == self.number);
-            index.map(|index| inner.entries.remove(index))
+            let left = index.map(|index| inner.entries.remove(index));
+            inner.last = left.as_ref().map(|entry| entry.deadline);
+            left
         };
         // its lease goes back to the pool here, outside of the lock
         drop(left);
@@ -246,9 +263,10 @@ mod tests {
     use crate::config::{Config, Manifest};
     use crate::dispatch::RequestId;
     use crate::service::exit::InstanceId;
+    use crate::service::mailbox;
     use crate::service::pool::{Pool, PoolLimits};
     use std::time::Duration;
-    use tokio::sync::{mpsc, oneshot};
+    use tokio::sync::oneshot;
 
     fn attempt(
         lease: &Arc<Lease>,
@@ -256,10 +274,11 @@ mod tests {
         deadline: Instant,
     ) -> (Attempt, oneshot::Receiver<Answer>) {
         let (reply, answer) = oneshot::channel();
+        let request = Request::new(empty());
         let attempt = Attempt {
             id: RequestId::random(),
-            line: "GET /".into(),
-            request: Request::new(empty()),
+            line: Line::of(&request),
+            request,
             body: ReplayBody::new(empty(), 0, 0),
             deadline,
             tries,
@@ -275,7 +294,7 @@ mod tests {
     async fn lease() -> Arc<Lease> {
         let manifest = Manifest::default_for(&"a".parse().unwrap(), &Config::default());
         let pool = Pool::new(PoolLimits::of(&manifest));
-        let (mailbox, _) = mpsc::unbounded_channel();
+        let (mailbox, _) = mailbox::open();
         pool.add(InstanceId(1), mailbox, 1, Arc::default());
         Arc::new(
             pool.acquire(Instant::now() + Duration::from_secs(9))

@@ -67,13 +67,18 @@ impl Cache {
         cache
     }
 
-    /// The code that was compiled from the component with this SHA-256, if it is there and sound.
-    pub(super) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
+    /// The code with this key, if it is there and sound. `engine` is what it was compiled for, asked
+    /// for only then.
+    pub(super) fn load<'a>(
+        &self,
+        key: &str,
+        engine: impl FnOnce() -> Option<&'a Engine>,
+    ) -> Option<Component> {
         let directory = self.open()?;
-        let name = self.name(digest);
+        let name = self.name(key);
         let spoilt = match directory.read(&name, self.most) {
             Ok(entry) => match code(&name, &entry) {
-                Some(code) => match deserialize(engine, code) {
+                Some(code) => match deserialize(engine()?, code) {
                     Ok(component) => return Some(component),
                     Err(error) => format!("{error:#}"),
                 },
@@ -90,12 +95,12 @@ impl Cache {
         None
     }
 
-    /// Keeps the code of the component with this SHA-256.
-    pub(super) fn store(&self, digest: &str, component: &Component) {
+    /// Keeps code under a key: the SHA-256 of what it was compiled from, and for which engine.
+    pub(super) fn store(&self, key: &str, component: &Component) {
         let Some(directory) = self.open() else {
             return;
         };
-        let name = self.name(digest);
+        let name = self.name(key);
         let kept = component
             .serialize()
             .map_err(io::Error::other)
@@ -164,8 +169,8 @@ impl Cache {
         }
     }
 
-    fn name(&self, digest: &str) -> String {
-        format!("{digest}-{}{ENDING}", self.settings)
+    fn name(&self, key: &str) -> String {
+        format!("{key}-{}{ENDING}", self.settings)
     }
 }
 

@@ -4,13 +4,17 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use serde::Serialize;
-use wasmtime::component::Component as Code;
+use wasmparser::{Parser, Payload};
+use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{p2, p3};
 
-use super::engine::Sandbox;
+use super::engine::{Concurrency, Sandbox};
 use super::state::State;
+
+/// What a component of the generation 0.3 exports.
+const HANDLER_THREE: &str = "wasi:http/handler@0.3";
 
 /// Which `wasi:http` a component speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -60,6 +64,9 @@ pub enum ComponentError {
     /// It imports something that this host doesn't have.
     #[error("the component can't be linked: {0}")]
     Unlinkable(String),
+    /// The host has no engine for it.
+    #[error("this host can't run components of its kind: {0:#}")]
+    NoEngine(#[from] anyhow::Error),
 }
 
 /// What a component asks for and offers.
@@ -81,6 +88,12 @@ pub struct Component {
     pub facts: Arc<Facts>,
 }
 
+/// Compiled code, for the engine that it was compiled for.
+pub(super) struct Code {
+    pub(super) code: wasmtime::component::Component,
+    pub(super) concurrency: Concurrency,
+}
+
 impl Sandbox {
     /// Compiles a component. Takes seconds of CPU for a large one: not for an async thread.
     ///
@@ -97,21 +110,38 @@ impl Sandbox {
     ///
     /// Bytes that are no valid component.
     pub fn facts(&self, bytes: &[u8]) -> Result<Facts, ComponentError> {
-        self.build(bytes).map(|component| self.facts_of(&component))
+        self.build(bytes).map(|code| code.facts())
     }
 
-    /// Validates and compiles.
+    /// Validates and compiles, for the engine that suits it.
     pub(super) fn build(&self, bytes: &[u8]) -> Result<Code, ComponentError> {
         check_preamble(bytes)?;
-        Code::from_binary(&self.engine, bytes)
-            .map_err(|error| ComponentError::Invalid(format!("{error:#}")))
+        let (first, second) = if exports_three(bytes) {
+            (Concurrency::On, Concurrency::Off)
+        } else {
+            (Concurrency::Off, Concurrency::On)
+        };
+        match self.build_for(first, bytes) {
+            // it may use async and yet answer 0.2
+            Err(ComponentError::Invalid(error)) => self
+                .build_for(second, bytes)
+                .map_err(|_| ComponentError::Invalid(error)),
+            outcome => outcome,
+        }
+    }
+
+    fn build_for(&self, concurrency: Concurrency, bytes: &[u8]) -> Result<Code, ComponentError> {
+        let engine = &self.runtime(concurrency)?.engine;
+        let code = wasmtime::component::Component::from_binary(engine, bytes)
+            .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+        Ok(Code { code, concurrency })
     }
 
     /// Makes sure that compiled code is a service that this host can run.
-    pub(super) fn link(&self, component: &Code) -> Result<Component, ComponentError> {
-        let facts = self.facts_of(component);
+    pub(super) fn link(&self, code: &Code) -> Result<Component, ComponentError> {
+        let facts = code.facts();
         let exports = |prefix: &str| facts.exports.iter().any(|name| name.starts_with(prefix));
-        let three = exports("wasi:http/handler@0.3");
+        let three = exports(HANDLER_THREE);
         if !three && !exports("wasi:http/incoming-handler@0.2") {
             let exports = if facts.exports.is_empty() {
                 "nothing".to_owned()
@@ -121,7 +151,8 @@ impl Sandbox {
             return Err(ComponentError::NoHandler { exports });
         }
         let unlinkable = |error: wasmtime::Error| ComponentError::Unlinkable(format!("{error:#}"));
-        let pre = self.linker.instantiate_pre(component).map_err(unlinkable)?;
+        let linker = &self.runtime(code.concurrency)?.linker;
+        let pre = linker.instantiate_pre(&code.code).map_err(unlinkable)?;
         let (pre, generation) = if three {
             (
                 ProxyPre::P3(p3::bindings::ServicePre::new(pre).map_err(unlinkable)?),
@@ -139,23 +170,54 @@ impl Sandbox {
             facts: Arc::new(facts),
         })
     }
+}
 
-    fn facts_of(&self, component: &Code) -> Facts {
-        let kind = component.component_type();
+impl Component {
+    /// The engine it was compiled for.
+    pub(super) fn engine(&self) -> &Engine {
+        match &*self.pre {
+            ProxyPre::P2(pre) => pre.engine(),
+            ProxyPre::P3(pre) => pre.engine(),
+        }
+    }
+}
+
+impl Code {
+    fn facts(&self) -> Facts {
+        let (kind, engine) = (self.code.component_type(), self.code.engine());
         let interface = |item: &ComponentItem| !matches!(item, ComponentItem::Type(_));
         Facts {
             imports: kind
-                .imports(&self.engine)
+                .imports(engine)
                 .filter(|(_, item)| interface(&item.ty))
                 .map(|(name, _)| name.to_owned())
                 .collect(),
             exports: kind
-                .exports(&self.engine)
+                .exports(engine)
                 .filter(|(_, item)| interface(&item.ty))
                 .map(|(name, _)| name.to_owned())
                 .collect(),
         }
     }
+}
+
+/// Whether the component exports a handler of the generation 0.3, as far as its bytes can be read.
+fn exports_three(bytes: &[u8]) -> bool {
+    let mut depth = 0;
+    for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+        match payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentExportSection(exports) if depth == 0 => {
+                let mut exports = exports.into_iter().map_while(Result::ok);
+                if exports.any(|export| export.name.name.starts_with(HANDLER_THREE)) {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// The first eight bytes tell a component from a module and from anything else (component model,

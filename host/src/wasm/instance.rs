@@ -1,7 +1,8 @@
 //! One instance: the task that owns a store.
 //!
-//! It instantiates the component, says that it is ready, runs attempts from its mailbox, and ends
-//! with an [`Exit`]. What differs between the generations of `wasi:http` is in
+//! It instantiates the component, says that it is ready, runs attempts from its inbox, and ends with
+//! an [`Exit`]. Under `isolation = "request"` it makes a new guest in a new store after each of
+//! them. What differs between the generations of `wasi:http` is in
 //! [`proxy2`](super::proxy2) and [`proxy3`](super::proxy3).
 
 use std::num::NonZeroUsize;
@@ -9,10 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
-use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
-use wasmtime_wasi_http::handler::{Proxy, ProxyPre};
+use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime_wasi_http::handler::Proxy;
 
 use super::active::Active;
 use super::component::Component;
@@ -20,12 +20,13 @@ use super::engine::Sandbox;
 use super::limits::MemoryExceeded;
 use super::state::{Blueprint, State};
 use super::{proxy2, proxy3};
-use crate::config::{Log, Manifest, ServiceName};
-use crate::dispatch::{Attempt, AttemptError};
+use crate::config::{Isolation, Log, Manifest, ServiceName};
+use crate::dispatch::AttemptError;
 use crate::keyvalue::Store as KeyValueStore;
-use crate::service::exit::{Exit, ExitReason};
+use crate::service::exit::{Exit, ExitReason, InstanceId};
 use crate::service::launch::{Ended, Launch, Seat};
-use crate::service::lease::Vitals;
+use crate::service::lease::{Lease, Vitals};
+use crate::service::mailbox::Inbox;
 
 /// Bytes that one host call may copy out of a guest: lists and strings of arguments.
 const MAX_HOST_CALL_BYTES: usize = 16 << 20;
@@ -82,11 +83,16 @@ impl Drop for Obituary {
 }
 
 /// Runs instances of one release.
-pub struct Launcher {
-    sandbox: Arc<Sandbox>,
+pub struct Launcher(Arc<Maker>);
+
+/// What the instances of one release are made with.
+struct Maker {
+    /// Moves the epoch.
+    _sandbox: Arc<Sandbox>,
     component: Component,
     blueprint: Arc<Blueprint>,
     concurrency: NonZeroUsize,
+    isolation: Isolation,
     start: Duration,
 }
 
@@ -101,9 +107,10 @@ impl Launcher {
         log: &Log,
         keyvalue: Arc<dyn KeyValueStore>,
     ) -> Self {
-        let concurrency = match component.generation {
-            super::Generation::Two => NonZeroUsize::MIN,
-            three @ super::Generation::Three => manifest
+        let isolation = manifest.isolation;
+        let concurrency = match (component.generation, isolation) {
+            (super::Generation::Two, _) | (_, Isolation::Request) => NonZeroUsize::MIN,
+            (three @ super::Generation::Three, Isolation::Instance) => manifest
                 .instances
                 .concurrency
                 .unwrap_or_else(|| three.default_concurrency()),
@@ -116,37 +123,84 @@ impl Launcher {
             memory: manifest.limits.memory,
             log: log.clone(),
         };
-        Self {
-            sandbox,
+        Self(Arc::new(Maker {
+            _sandbox: sandbox,
             component,
             blueprint: Arc::new(blueprint),
             concurrency,
+            isolation,
             start: manifest.limits.start,
-        }
+        }))
     }
 }
 
 impl Launch for Launcher {
     fn concurrency(&self) -> NonZeroUsize {
-        self.concurrency
+        self.0.concurrency
     }
 
     fn run(&self, seat: Seat) -> BoxFuture<'static, Ended> {
-        let active = Active::default();
-        let data = State::new(
-            &self.blueprint,
-            seat.id,
-            Arc::clone(&seat.vitals),
-            active.clone(),
-        );
-        let store = new_store(&self.sandbox, data);
-        let pre = Arc::clone(&self.component.pre);
-        Box::pin(run(store, pre, seat, active, self.concurrency, self.start))
+        Box::pin(run(Arc::clone(&self.0), seat))
     }
 }
 
-fn new_store(sandbox: &Sandbox, data: State) -> Store<State> {
-    let mut store = Store::new(&sandbox.engine, data);
+impl Maker {
+    /// A store for a new guest in the instance `id`.
+    fn store(&self, id: InstanceId, watch: &Watch) -> Store<State> {
+        watch.active.begin();
+        let vitals = Arc::clone(&watch.vitals);
+        let data = State::new(&self.blueprint, id, vitals, watch.active.clone());
+        new_store(self.component.engine(), data)
+    }
+
+    /// Makes a guest in `store`.
+    ///
+    /// # Errors
+    ///
+    /// Why it doesn't start.
+    async fn instantiate(&self, store: &mut Store<State>) -> Result<Proxy, Exit> {
+        let start = self.start;
+        match timeout(start, self.component.pre.instantiate_async(store)).await {
+            Ok(Ok(proxy)) => Ok(proxy),
+            Ok(Err(error)) => Err(Exit {
+                reason: ExitReason::Start,
+                ..describe(&error, Vec::new())
+            }),
+            Err(_) => Err(Exit::plain(
+                ExitReason::Start,
+                format!("the component was not instantiated within limits.start = {start:?}"),
+            )),
+        }
+    }
+
+    async fn serve(
+        &self,
+        store: &mut Store<State>,
+        proxy: &Proxy,
+        inbox: &mut Inbox,
+        watch: &Watch,
+    ) -> wasmtime::Result<Served> {
+        let once = self.isolation == Isolation::Request;
+        match proxy {
+            Proxy::P2(guest) => proxy2::serve(store, guest, inbox, watch, once).await,
+            Proxy::P3(guest) => {
+                proxy3::serve(store, guest, inbox, watch, self.concurrency, once).await
+            }
+        }
+    }
+}
+
+/// How a guest came to its end in good order.
+pub(super) enum Served {
+    /// There will be no more attempts.
+    All,
+    /// It was for one request only, which is over; the next one needs another guest. The place in
+    /// the instance is held until that is there.
+    One(Arc<Lease>),
+}
+
+fn new_store(engine: &Engine, data: State) -> Store<State> {
+    let mut store = Store::new(engine, data);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(MAX_HOST_CALL_BYTES);
     store.set_epoch_deadline(1);
@@ -155,7 +209,7 @@ fn new_store(sandbox: &Sandbox, data: State) -> Store<State> {
     // `yield_now` comes back only after the I/O driver was polled.
     store.epoch_deadline_callback(|context| {
         let now = Instant::now();
-        match context.data().active.first_deadline() {
+        match context.data().active.must_end() {
             Some(deadline) if deadline <= now => Err(DeadlinePassed.into()),
             _ => Ok(UpdateDeadline::YieldCustom(
                 1,
@@ -173,66 +227,61 @@ struct Remains {
     store: Store<State>,
 }
 
-async fn run(
-    store: Store<State>,
-    pre: Arc<ProxyPre<State>>,
-    seat: Seat,
-    active: Active,
-    concurrency: NonZeroUsize,
-    start: Duration,
-) -> Ended {
+async fn run(maker: Arc<Maker>, seat: Seat) -> Ended {
     let Seat {
-        mut mailbox,
-        ready,
+        id,
+        mut inbox,
         vitals,
-        ..
+        ready,
     } = seat;
-    let obituary = Obituary {
-        active: active.clone(),
-        reason: ExitReason::Killed,
-    };
-    // also if this task is aborted
-    let mut remains = Remains { obituary, store };
-    let store = &mut remains.store;
-    let proxy = match timeout(start, pre.instantiate_async(&mut *store)).await {
-        Ok(Ok(proxy)) => proxy,
-        Ok(Err(error)) => {
-            return Ended::quietly(Exit {
-                reason: ExitReason::Start,
-                ..describe(&error, Vec::new())
-            });
-        }
-        Err(_) => {
-            let message =
-                format!("the component was not instantiated within limits.start = {start:?}");
-            return Ended::quietly(Exit::plain(ExitReason::Start, message));
-        }
-    };
+    let active = Active::default();
     let watch = Watch { active, vitals };
-    // nobody may be listening any more; then the mailbox is closed, too
-    let _ = ready.send(());
-    let outcome = match &proxy {
-        Proxy::P2(guest) => proxy2::serve(store, guest, &mut mailbox, &watch).await,
-        Proxy::P3(guest) => proxy3::serve(store, guest, &mut mailbox, &watch, concurrency).await,
-    };
-    let exit = match outcome {
-        Ok(()) => Exit::plain(ExitReason::Retired, "it was retired"),
-        Err(error) => describe(&error, watch.active.lines()),
-    };
-    let blameless = watch.active.blameless();
-    remains.obituary.reason = exit.reason;
-    give_back(&mut mailbox);
-    Ended {
-        exit,
-        blameless,
-        remains: Box::new(remains),
+    let (mut ready, mut place) = (Some(ready), None);
+    loop {
+        let obituary = Obituary {
+            active: watch.active.clone(),
+            reason: ExitReason::Killed,
+        };
+        // also if this task is aborted
+        let mut remains = Remains {
+            obituary,
+            store: maker.store(id, &watch),
+        };
+        let store = &mut remains.store;
+        let proxy = match maker.instantiate(store).await {
+            Ok(proxy) => proxy,
+            Err(exit) => return Ended::quietly(exit),
+        };
+        if let Some(ready) = ready.take() {
+            // nobody may be listening any more; then the inbox has ended, too
+            let _ = ready.send(());
+        }
+        // whoever comes next finds a fresh guest
+        drop(place.take());
+        let exit = match maker.serve(store, &proxy, &mut inbox, &watch).await {
+            Ok(Served::One(lease)) => {
+                place = Some(lease);
+                // the answer goes first, then comes the next guest
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Ok(Served::All) => Exit::plain(ExitReason::Retired, "it was retired"),
+            Err(error) => describe(&error, watch.active.lines()),
+        };
+        let blameless = watch.active.blameless();
+        remains.obituary.reason = exit.reason;
+        give_back(&mut inbox);
+        return Ended {
+            exit,
+            blameless,
+            remains: Box::new(remains),
+        };
     }
 }
 
 /// Attempts that were not started go back to their dispatchers.
-fn give_back(mailbox: &mut mpsc::UnboundedReceiver<Attempt>) {
-    mailbox.close();
-    while let Ok(attempt) = mailbox.try_recv() {
+fn give_back(inbox: &mut Inbox) {
+    for attempt in inbox.close() {
         let _ = attempt.reply.send(Err(AttemptError::NotStarted));
     }
 }

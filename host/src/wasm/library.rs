@@ -14,8 +14,8 @@ use tracing::debug;
 use wasmtime_wasi_http::handler::ProxyPre;
 
 use super::cache::Cache;
-use super::component::{Component, ComponentError, Facts, Generation};
-use super::engine::Sandbox;
+use super::component::{Code, Component, ComponentError, Facts, Generation};
+use super::engine::{Concurrency, Sandbox};
 use super::state::State;
 
 /// See the module.
@@ -40,7 +40,7 @@ impl Library {
     /// A library of components for this sandbox. `cache` is the directory where compiled code is
     /// kept, and how many bytes of it.
     pub fn new(sandbox: Arc<Sandbox>, cache: Option<(PathBuf, u64)>) -> Self {
-        let cache = cache.map(|(path, most)| Cache::new(path, most, &sandbox.engine));
+        let cache = cache.map(|(path, most)| Cache::new(path, most, sandbox.plain_engine()));
         Self {
             sandbox,
             cache,
@@ -94,7 +94,14 @@ impl Library {
 
     /// From the cache. A component that was compiled before may import what this host no longer has.
     fn load(&self, digest: &str) -> Option<Result<Component, ComponentError>> {
-        let code = self.cache.as_ref()?.load(&self.sandbox.engine, digest)?;
+        let cache = self.cache.as_ref()?;
+        let code = [Concurrency::Off, Concurrency::On]
+            .into_iter()
+            .find_map(|concurrency| {
+                let engine = || Some(&self.sandbox.runtime(concurrency).ok()?.engine);
+                let code = cache.load(&key(digest, concurrency), engine)?;
+                Some(Code { code, concurrency })
+            })?;
         debug!(digest, "the compiled code was loaded");
         Some(self.sandbox.link(&code))
     }
@@ -109,9 +116,17 @@ impl Library {
             "a component was compiled"
         );
         if let Some(cache) = &self.cache {
-            cache.store(digest, &code);
+            cache.store(&key(digest, code.concurrency), &code.code);
         }
         Ok(component)
+    }
+}
+
+/// What names a component's code in the cache, beside the settings that both engines share.
+fn key(digest: &str, concurrency: Concurrency) -> String {
+    match concurrency {
+        Concurrency::Off => digest.to_owned(),
+        Concurrency::On => format!("{digest}-async"),
     }
 }
 

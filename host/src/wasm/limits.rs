@@ -26,7 +26,9 @@ pub(super) struct MemoryLimit {
 const ELEMENT: usize = size_of::<usize>();
 
 impl MemoryLimit {
+    /// The limit of a guest that has nothing yet.
     pub(super) fn new(limit: usize, vitals: Arc<Vitals>) -> Self {
+        vitals.memory.store(0, Ordering::Relaxed);
         Self { limit, vitals }
     }
 

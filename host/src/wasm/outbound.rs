@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use http::Request;
+use http::{HeaderName, Request};
 use http_body_util::BodyExt;
 use tracing::warn;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks,
+};
 
 use super::active::Active;
 use super::refusals::Refusals;
@@ -54,6 +56,11 @@ impl Outbound {
 }
 
 impl WasiHttpHooks for Outbound {
+    /// As it is anyway, without a box made for each name.
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        DEFAULT_FORBIDDEN_HEADERS.contains(name)
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,

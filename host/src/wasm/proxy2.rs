@@ -1,20 +1,22 @@
 //! Running a `wasi:http/incoming-handler@0.2` guest: one request at a time, in this task.
 
+use std::sync::Arc;
+
 use http_body_util::BodyExt;
-use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::Proxy;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
-use super::instance::{DeadlinePassed, Watch};
+use super::instance::{DeadlinePassed, Served, Watch};
 use super::response;
 use super::state::State;
 use crate::body::BodyError;
 use crate::dispatch::Attempt;
+use crate::service::mailbox::Inbox;
 
-/// Runs attempts until the mailbox closes.
+/// Runs attempts until the inbox ends, or `once`.
 ///
 /// # Errors
 ///
@@ -22,17 +24,22 @@ use crate::dispatch::Attempt;
 pub(super) async fn serve(
     store: &mut Store<State>,
     guest: &Proxy,
-    mailbox: &mut mpsc::UnboundedReceiver<Attempt>,
+    inbox: &mut Inbox,
     watch: &Watch,
-) -> wasmtime::Result<()> {
-    while let Some(attempt) = mailbox.recv().await {
+    once: bool,
+) -> wasmtime::Result<Served> {
+    while let Some(attempt) = inbox.recv().await {
         if attempt.reply.is_closed() {
             // its client has gone; nothing of it was begun
             continue;
         }
+        let lease = once.then(|| Arc::clone(&attempt.lease));
         handle(store, guest, attempt, watch).await?;
+        if let Some(lease) = lease {
+            return Ok(Served::One(lease));
+        }
     }
-    Ok(())
+    Ok(Served::All)
 }
 
 async fn handle(

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use http_body_util::BodyExt;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::sleep_until;
 use wasmtime::Store;
 use wasmtime::component::Accessor;
@@ -20,13 +20,14 @@ use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
 use super::active::{Active, Ticket};
-use super::instance::{DeadlinePassed, Watch};
+use super::instance::{DeadlinePassed, Served, Watch};
 use super::proxy2::to_guest;
 use super::response;
 use super::state::State;
 use crate::dispatch::Attempt;
+use crate::service::mailbox::Inbox;
 
-/// Runs attempts until the mailbox closes and the last of them is over.
+/// Runs attempts until the inbox ends and the last of them is over, or `once`.
 ///
 /// # Errors
 ///
@@ -34,22 +35,28 @@ use crate::dispatch::Attempt;
 pub(super) async fn serve(
     store: &mut Store<State>,
     guest: &Service,
-    mailbox: &mut mpsc::UnboundedReceiver<Attempt>,
+    inbox: &mut Inbox,
     watch: &Watch,
     concurrency: NonZeroUsize,
-) -> wasmtime::Result<()> {
+    once: bool,
+) -> wasmtime::Result<Served> {
     let entered = Notify::new();
-    let work = store.run_concurrent(async |accessor| -> wasmtime::Result<()> {
+    let work = store.run_concurrent(async |accessor| -> wasmtime::Result<Served> {
+        let mut place = None;
         let mut calls = FuturesUnordered::new();
         loop {
             tokio::select! {
                 biased;
                 Some(result) = calls.next(), if !calls.is_empty() => result?,
-                attempt = mailbox.recv(), if calls.len() < concurrency.get() => match attempt {
+                attempt = inbox.recv(), if calls.len() < concurrency.get() => match attempt {
                     Some(attempt) if attempt.reply.is_closed() => {}
                     Some(attempt) => {
+                        place = once.then(|| Arc::clone(&attempt.lease));
                         calls.push(handle(accessor, guest, attempt, &watch.active));
                         entered.notify_one();
+                        if once {
+                            break;
+                        }
                     }
                     None => break,
                 },
@@ -60,7 +67,7 @@ pub(super) async fn serve(
         }
         // what the guest does after its responses are over is given until their deadline
         std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
-        Ok(())
+        Ok(place.map_or(Served::All, Served::One))
     });
     let mut work = pin!(work);
     loop {

@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt;
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::active::{Fate, Ticket};
@@ -14,12 +13,11 @@ use crate::body::{Body, BodyError};
 
 /// The guest's body as the host passes it on: broken, and not ended, if the instance died over it.
 pub(super) fn body(inner: WasiBody, fate: Fate, ticket: Option<Arc<Ticket>>) -> Body {
-    GuestBody {
+    Body::stream(GuestBody {
         inner,
         fate,
         _ticket: ticket,
-    }
-    .boxed_unsync()
+    })
 }
 
 struct GuestBody {

@@ -14,7 +14,8 @@ use super::grants::RawGrants;
 use super::section::{LONGEST, SHORTEST, Section};
 use super::units::{Count, Limit, Size, Span, show_duration, show_size};
 use crate::config::{
-    Config, ConfigError, Failover, Instances, Limits, Manifest, Replay, Restart, ServiceName,
+    Config, ConfigError, Failover, Instances, Isolation, Limits, Manifest, Replay, Restart,
+    ServiceName,
 };
 use crate::router::Pattern;
 
@@ -33,6 +34,7 @@ pub(in crate::config) fn manifest(
             None => vec![Pattern::for_service(service)],
             Some(written) => routes(Section::new(file, ""), &written)?,
         },
+        isolation: raw.isolation.unwrap_or_default(),
         instances: raw
             .instances
             .check(Section::new(file, "instances"), host, &limits)?,
@@ -51,6 +53,7 @@ pub(in crate::config) fn manifest(
 #[serde(deny_unknown_fields, default)]
 struct RawManifest {
     routes: Option<Vec<String>>,
+    isolation: Option<Isolation>,
     #[serde(deserialize_with = "section")]
     instances: RawInstances,
     #[serde(deserialize_with = "section")]

@@ -59,7 +59,7 @@ impl Fixture {
     }
 
     fn has(&self, cache: &Cache, digest: &str) -> bool {
-        cache.load(&self.engine, digest).is_some()
+        cache.load(digest, || Some(&self.engine)).is_some()
     }
 
     fn names(&self) -> Vec<String> {
@@ -99,13 +99,13 @@ fn code_for_other_settings_is_not_found() {
     config.epoch_interruption(true);
     let engine = Engine::new(&config).unwrap();
     let other = Cache::new(fixture.path(), 1 << 30, &engine);
-    assert!(other.load(&engine, "one").is_none());
+    assert!(other.load("one", || Some(&engine)).is_none());
     assert!(file.exists(), "the other engine may still want it");
     // one that only claims to be for these settings
     let code = fixture.component.serialize().unwrap();
     let directory = Private::open(&fixture.path()).unwrap();
     other.write(&directory, &other.name("one"), &code).unwrap();
-    assert!(other.load(&engine, "one").is_none());
+    assert!(other.load("one", || Some(&engine)).is_none());
     assert!(!fixture.path().join(other.name("one")).exists());
 }
 

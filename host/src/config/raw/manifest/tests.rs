@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use super::*;
-use crate::config::Setting;
+use crate::config::{Isolation, Setting};
 
 fn login() -> ServiceName {
     ServiceName::parse("login").unwrap()
@@ -58,6 +58,7 @@ fn every_key_is_taken() {
     let manifest = parse(
         r#"
         routes = ["/login", "= api.example.com/session"]
+        isolation = "request"
         [instances]
         count = 4
         concurrency = 8
@@ -91,6 +92,7 @@ fn every_key_is_taken() {
     );
     let routes: Vec<_> = manifest.routes.iter().map(ToString::to_string).collect();
     assert_eq!(routes, ["/login", "= api.example.com/session"]);
+    assert_eq!(manifest.isolation, Isolation::Request);
     assert_eq!(
         manifest.instances,
         Instances {
@@ -196,8 +198,17 @@ fn an_unknown_key_is_answered_with_those_there_are() {
     );
     assert_eq!(
         refused("[\"lim`its\"]\n"),
-        "\"lim`its\": unknown key, did you mean \"limits\"?; allowed here: routes, instances, \
-         limits, grants, failover, restart"
+        "\"lim`its\": unknown key, did you mean \"limits\"?; allowed here: routes, isolation, \
+         instances, limits, grants, failover, restart"
+    );
+}
+
+#[test]
+fn an_unknown_isolation_is_refused() {
+    assert_eq!(
+        refused("isolation = \"requests\""),
+        "isolation: \"requests\" is unknown, did you mean \"request\"?; allowed: \"instance\", \
+         \"request\""
     );
 }
 
