@@ -1,24 +1,37 @@
 //! One client's connection: HTTP/1.1, or HTTP/2 by prior knowledge (RFC 9113, 3.3).
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use super::Ingress;
+use super::pulse::{Busy, Pulse};
 use super::wire::Strict;
+use crate::body::{Body, BodyError};
+
+/// Bytes that are read from a connection at once.
+const READ_BUFFER: usize = 256 << 10;
 
 /// How often an HTTP/2 client is asked whether it is still there.
 const PING_EVERY: Duration = Duration::from_secs(30);
+
+/// A response's body, with the connection busy until it is over.
+struct Sent {
+    body: Body,
+    _busy: Busy,
+}
 
 /// Serves one connection until its client leaves, or until `stop` and the last request are over.
 pub(super) async fn serve(
@@ -28,36 +41,41 @@ pub(super) async fn serve(
 ) {
     // small answers go out at once; a failure here only makes them slower
     let _ = stream.set_nodelay(true);
+    let limits = &ingress.limits;
+    let pulse = Pulse::new(limits.header_timeout, limits.idle_timeout);
     let builder = builder(ingress);
-    // hyper's timers begin when it knows the protocol; this one begins with the connection
-    let spoke = Arc::new(AtomicBool::new(false));
     let service = {
-        let ingress = Arc::clone(ingress);
-        let spoke = Arc::clone(&spoke);
+        let (ingress, pulse) = (Arc::clone(ingress), Arc::clone(&pulse));
         service_fn(move |request| {
-            spoke.store(true, Ordering::Relaxed);
             let ingress = Arc::clone(&ingress);
-            async move { Ok::<_, Infallible>(ingress.handle(request).await) }
+            let busy = pulse.enter();
+            async move {
+                let response = ingress.handle(request).await;
+                Ok::<_, Infallible>(response.map(|body| Sent { body, _busy: busy }))
+            }
         })
     };
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(Strict::new(stream)), service));
-    let mut silence = pin!(sleep(ingress.limits.header_timeout));
-    let mut waiting_for_first = true;
+    let stream = TokioIo::new(Strict::new(stream, Arc::clone(&pulse)));
+    let mut connection = pin!(builder.serve_connection(stream, service));
+    let mut alarm = pin!(sleep(pulse.patience()));
     let mut stopping = false;
     loop {
         tokio::select! {
+            biased;
             result = connection.as_mut() => {
                 if let Err(error) = result {
                     debug!(%error, "a connection ended early");
                 }
                 return;
             }
-            () = silence.as_mut(), if waiting_for_first => {
-                if !spoke.load(Ordering::Relaxed) {
-                    debug!("a client sent no request in time");
+            () = alarm.as_mut() => {
+                let ends_at = pulse.ends_at();
+                if ends_at.is_some_and(|at| at <= Instant::now()) {
+                    debug!("a client kept silent for too long");
                     return;
                 }
-                waiting_for_first = false;
+                let next = Instant::now() + pulse.patience();
+                alarm.as_mut().reset(ends_at.map_or(next, |at| at.min(next)));
             }
             _ = stop.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
@@ -67,16 +85,36 @@ pub(super) async fn serve(
     }
 }
 
+impl http_body::Body for Sent {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 fn builder(ingress: &Ingress) -> Builder<TokioExecutor> {
     let limits = &ingress.limits;
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        // also how long a connection may be idle between two requests
-        .header_read_timeout(limits.idle_timeout.max(limits.header_timeout))
+        // the pulse sees to that
+        .header_read_timeout(None)
         .max_headers(limits.max_headers)
-        .max_buf_size(limits.max_header_bytes.max(8192));
+        // a head beyond the limit is refused when it is whole; large bodies want large reads
+        .max_buf_size(limits.max_header_bytes.max(READ_BUFFER));
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -7,6 +7,29 @@ use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::respond::Problem;
 
+/// Refuses a head of more than `most` bytes, counted as its fields would be written.
+///
+/// # Errors
+///
+/// The answer that the client gets.
+pub(super) fn check_size(head: &Parts, most: usize) -> Result<(), Problem> {
+    let target = head
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let fields = head.headers.iter();
+    let fields: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum();
+    if target + fields > most {
+        return Err(Problem::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request's head is too large",
+        ));
+    }
+    Ok(())
+}
+
 /// Checks a request's head. Returns the host it is meant for: the target's own (RFC 9112, 3.2.2),
 /// else the `Host` field; `None` only for HTTP/1.0.
 ///
@@ -69,8 +92,22 @@ fn host_field(head: &Parts) -> Result<Option<Authority>, Problem> {
         .ok_or_else(|| Problem::bad_request("the Host is not valid"))
 }
 
-/// Removes the fields that concern only this connection, and those that `Connection` names.
+/// The fields that concern only one connection (RFC 9110, 7.6.1), beside those that `Connection`
+/// names.
+const OF_THE_CONNECTION: [HeaderName; 6] = [
+    CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Removes the fields that concern only this connection.
 pub(super) fn strip_connection_fields(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| OF_THE_CONNECTION.contains(name)) {
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -80,13 +117,7 @@ pub(super) fn strip_connection_fields(headers: &mut HeaderMap) {
         // TE tells the guest that trailers are welcome
         .filter(|name| *name != TE && *name != HOST)
         .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [CONNECTION, TRANSFER_ENCODING, UPGRADE] {
-        headers.remove(name);
-    }
-    for name in ["keep-alive", "proxy-connection", "http2-settings"] {
+    for name in named.iter().chain(&OF_THE_CONNECTION) {
         headers.remove(name);
     }
 }

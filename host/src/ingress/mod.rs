@@ -3,6 +3,7 @@
 
 mod connection;
 mod hygiene;
+mod pulse;
 pub mod respond;
 mod wire;
 
@@ -10,13 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use tokio::net::TcpListener;
+use hyper::body::{Body as _, Incoming};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -98,9 +99,7 @@ impl Ingress {
             Ok(response) => response,
             Err(problem) => problem.into_response(&id, version),
         };
-        if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
+        response.headers_mut().insert(REQUEST_ID, id.into_value());
         response
     }
 
@@ -111,6 +110,7 @@ impl Ingress {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Problem> {
         let (mut head, incoming) = request.into_parts();
+        hygiene::check_size(&head, self.limits.max_header_bytes).map_err(Problem::closing)?;
         let authority = hygiene::check(&head).map_err(Problem::closing)?;
         let target = {
             let routes = self.routes.load();
@@ -130,11 +130,7 @@ impl Ingress {
             .as_ref()
             .map_or_else(|problem| problem.status, Response::status);
         target.service.metrics.answered(status);
-        target
-            .service
-            .metrics
-            .duration
-            .observe(arrived.elapsed().as_secs_f64());
+        target.service.metrics.duration.observe(arrived.elapsed());
         result
     }
 }
@@ -154,9 +150,11 @@ async fn run(
             limit: limits.request_body,
         });
     }
-    let stream = incoming
-        .map_err(|error| BodyError::Client(error.to_string()))
-        .boxed_unsync();
+    let stream = if incoming.is_end_stream() {
+        empty()
+    } else {
+        Body::stream(incoming.map_err(|error| BodyError::Client(error.to_string())))
+    };
     let body = ReplayBody::new(stream, limits.replay_body, limits.request_body);
     let short = announced.is_some_and(|length| (1..=limits.replay_body as u64).contains(&length));
     if short {
@@ -167,8 +165,7 @@ async fn run(
             Err(_) => return Err(DispatchError::ClientTooSlow),
         }
     }
-    // hyper leaves a body out of the answer to HEAD only in HTTP/1
-    let bare = head.method == Method::HEAD && head.version >= Version::HTTP_2;
+    let (head_only, version) = (head.method == Method::HEAD, head.version);
     let job = Job {
         id: id.clone(),
         head,
@@ -177,17 +174,31 @@ async fn run(
         hops: 0,
     };
     let response = target.service.dispatch(&target.release, &job).await?;
-    Ok(if bare {
-        response.map(|_| empty())
-    } else {
-        response
-    })
+    Ok(without_needless_body(response, head_only, version))
+}
+
+/// Takes away what an answer must not have: a body where none may be (RFC 9110, 6.4.1), which hyper
+/// leaves out in HTTP/1 only, and the length of the body that a 204 hasn't (8.6).
+fn without_needless_body(
+    mut response: Response<Body>,
+    head_only: bool,
+    version: Version,
+) -> Response<Body> {
+    let status = response.status();
+    if matches!(status, StatusCode::NO_CONTENT) || status.is_informational() {
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if version >= Version::HTTP_2 && (head_only || bodiless) {
+        return response.map(|_| empty());
+    }
+    response
 }
 
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => Some((stream, place)),
@@ -201,11 +212,9 @@ async fn accept(
 }
 
 fn request_id(headers: &HeaderMap) -> RequestId {
-    let given = headers
-        .get(REQUEST_ID)
-        .and_then(|value| value.to_str().ok());
+    let given = headers.get(REQUEST_ID);
     given
-        .and_then(|text| text.parse().ok())
+        .and_then(|value| value.clone().try_into().ok())
         .unwrap_or_else(RequestId::random)
 }
 
@@ -237,9 +246,7 @@ fn complete_head(
     head.uri = Uri::from_parts(uri)
         .map_err(|_| Problem::bad_request("the request target is not valid"))?;
     hygiene::strip_connection_fields(&mut head.headers);
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
-        head.headers.insert(REQUEST_ID, value);
-    }
+    head.headers.insert(REQUEST_ID, id.value().clone());
     Ok(())
 }
 

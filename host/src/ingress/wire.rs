@@ -10,11 +10,13 @@ mod scan;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::scan::Scanner;
+use super::pulse::Pulse;
 
 /// What follows a violation. hyper parses a head when it has the end of it, and trailers too.
 const END: &[u8] = b"\r\n\r\n";
@@ -27,18 +29,27 @@ const END: &[u8] = b"\r\n\r\n";
 /// looked at.
 pub(super) struct Strict<IO> {
     io: IO,
+    pulse: Arc<Pulse>,
     scanner: Scanner,
     /// After a violation, what of [`END`] is still to be read.
     end: Option<&'static [u8]>,
 }
 
 impl<IO> Strict<IO> {
-    /// Wraps a connection of which nothing has been read yet.
-    pub(super) fn new(io: IO) -> Self {
+    /// Wraps a connection of which nothing has been read yet. What passes is told to `pulse`.
+    pub(super) fn new(io: IO, pulse: Arc<Pulse>) -> Self {
         Self {
             io,
+            pulse,
             scanner: Scanner::new(),
             end: None,
+        }
+    }
+
+    /// A write has to wait for the client.
+    fn note(&self, waits: bool) {
+        if waits {
+            self.pulse.waits_to_write();
         }
     }
 }
@@ -58,6 +69,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Strict<IO> {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        this.pulse.read();
         if let Err(violation) = this.scanner.scan(&buf.filled()[before..]) {
             let at = before + violation.at;
             buf.filled_mut()[at] = violation.refused_as;
@@ -74,7 +86,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Strict<IO> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.io).poll_write(cx, buf);
+        this.note(polled.is_pending());
+        polled
     }
 
     fn poll_write_vectored(
@@ -82,7 +97,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Strict<IO> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        this.note(polled.is_pending());
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -43,6 +44,10 @@ impl AsyncRead for Pieces {
     }
 }
 
+fn pulse() -> Arc<Pulse> {
+    Pulse::new(Duration::from_secs(10), Duration::from_mins(1))
+}
+
 fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     runtime.unwrap().block_on(future)
@@ -51,7 +56,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 /// What hyper gets to read.
 async fn passed(bytes: &[u8], cuts: &[usize]) -> Vec<u8> {
     let mut read = Vec::new();
-    let mut strict = Strict::new(Pieces::cut(bytes, cuts));
+    let mut strict = Strict::new(Pieces::cut(bytes, cuts), pulse());
     strict.read_to_end(&mut read).await.unwrap();
     read
 }
@@ -75,7 +80,7 @@ async fn answers(bytes: &[u8], cut: usize, leaves: bool) -> Vec<(u16, Vec<u8>)> 
     let (mut client, server) = duplex(1 << 20);
     let serving = async {
         let builder = Builder::new(TokioExecutor::new());
-        let io = TokioIo::new(Strict::new(server));
+        let io = TokioIo::new(Strict::new(server, pulse()));
         let _broken_off = builder.serve_connection(io, service_fn(echo)).await;
     };
     let asking = async {
@@ -254,7 +259,7 @@ async fn http_2_is_not_looked_at_and_begins_with_its_whole_preface() {
 async fn writes_pass_as_they_are() {
     let (mut client, server) = duplex(64);
     assert!(server.is_write_vectored());
-    let mut strict = Strict::new(server);
+    let mut strict = Strict::new(server, pulse());
     assert!(strict.is_write_vectored());
     let parts = [IoSlice::new(b"one\n"), IoSlice::new(b"two\n")];
     assert_eq!(strict.write_vectored(&parts).await.unwrap(), 8);
