@@ -27,6 +27,7 @@ mod generations;
 mod grants;
 mod headers;
 mod hygiene;
+mod isolation;
 mod keyvalue;
 mod matching;
 mod misbehaviour;

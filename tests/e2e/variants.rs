@@ -25,6 +25,7 @@ pub(crate) struct Variant {
 pub(crate) const VARIANTS: &[Variant] = &[
     Variant::new("two", 2, fault, ""),
     Variant::new("three", 3, fault_p3, ""),
+    Variant::new("fresh", 2, fault, "isolation = 'request'"),
 ];
 
 /// What every service here gets besides: a bucket for its gates, and no breaker that opens because
