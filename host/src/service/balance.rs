@@ -1,7 +1,7 @@
 //! Which ready instance gets the next job.
 //!
-//! Least in-flight first; among equals the first at or behind a start that goes round, so that under
-//! light load every instance stays warm and none collects all the work.
+//! Least in-flight first; among equals the turn goes round, so that under light load every
+//! instance stays warm and none collects all the work.
 
 /// What the choice sees of one instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Load {
 }
 
 /// The index of the instance that gets the job, or `None` if all are full. `turn` is the index
-/// where the search starts.
+/// where the search starts, usually one past the last choice.
 pub fn choose(loads: impl ExactSizeIterator<Item = Load> + Clone, turn: usize) -> Option<usize> {
     let count = loads.len();
     if count == 0 {

@@ -20,7 +20,6 @@ pub mod pool;
 mod queue;
 pub mod restart;
 pub mod status;
-mod streak;
 pub mod supervisor;
 
 use std::sync::Arc;

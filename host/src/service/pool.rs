@@ -29,7 +29,6 @@ use super::lease::{Lease, Vitals};
 use super::mailbox::Mailbox;
 use super::queue::Queue;
 use super::status::{InstanceState, InstanceStatus};
-use super::streak::Streaks;
 use crate::config::Manifest;
 
 /// The limits a pool works under.
@@ -109,7 +108,7 @@ struct Slot {
 struct State {
     phase: Phase,
     slots: Vec<Slot>,
-    streaks: Streaks,
+    turn: usize,
     queue: Queue<Result<Lease, Refused>>,
     served: u64,
 }
@@ -130,7 +129,7 @@ impl Pool {
         let state = State {
             phase: Phase::Open,
             slots: Vec::new(),
-            streaks: Streaks::default(),
+            turn: 0,
             queue: Queue::new(limits.queue),
             served: 0,
         };
@@ -344,6 +343,7 @@ impl Pool {
         let slot = &mut state.slots[index];
         let mailbox = slot.mailbox.clone()?;
         slot.in_flight += 1;
+        state.turn = index + 1;
         Some(Lease::new(
             Arc::clone(self),
             slot.id,
@@ -361,8 +361,7 @@ impl Pool {
 
 impl State {
     /// The instance whose turn it is, if any has room.
-    fn free_slot(&mut self) -> Option<usize> {
-        let start = self.streaks.turn(self.slots.len());
+    fn free_slot(&self) -> Option<usize> {
         let loads = self.slots.iter().map(|slot| Load {
             in_flight: slot.in_flight,
             capacity: if slot.mailbox.is_some() {
@@ -371,7 +370,7 @@ impl State {
                 0
             },
         });
-        balance::choose(loads, start)
+        balance::choose(loads, self.turn)
     }
 
     fn is_idle(&mut self) -> bool {

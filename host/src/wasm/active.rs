@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Request, Response};
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use crate::body::{Body, ReplayBody};
 use crate::dispatch::{Attempt, AttemptError, Effect, Effects, Line, Reply};
@@ -61,7 +62,7 @@ impl Fate {
 
 /// See the module.
 #[derive(Clone, Default)]
-pub(super) struct Active(Arc<Mutex<Inner>>);
+pub(super) struct Active(Arc<Mutex<Inner>>, Arc<Notify>);
 
 /// A request's place in the list; leaves it when dropped, unless it is kept.
 pub(super) struct Ticket {
@@ -140,6 +141,19 @@ impl Active {
         self.0.lock().last = None;
     }
 
+    /// Waits until all requests have left, or the first of them must be over.
+    pub(super) async fn over(&self) {
+        loop {
+            let left = self.1.notified();
+            let Some(deadline) = self.first_deadline() else {
+                return;
+            };
+            if timeout_at(deadline, left).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// The requests, for an exit record.
     pub(super) fn lines(&self) -> Vec<String> {
         self.0
@@ -212,6 +226,7 @@ impl Drop for Ticket {
             inner.last = left.as_ref().map(|entry| entry.deadline);
             left
         };
+        self.active.1.notify_waiters();
         // its lease goes back to the pool here, outside of the lock
         drop(left);
     }

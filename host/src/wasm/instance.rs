@@ -261,8 +261,10 @@ async fn run(maker: Arc<Maker>, seat: Seat) -> Ended {
         let exit = match maker.serve(store, &proxy, &mut inbox, &watch).await {
             Ok(Served::One(lease)) => {
                 place = Some(lease);
-                // the answer goes first, then comes the next guest
+                // the answer goes first, and its body to the end: what it has not given when the store
+                // is dropped would be missing without a word
                 tokio::task::yield_now().await;
+                watch.active.over().await;
                 continue;
             }
             Ok(Served::All) => Exit::plain(ExitReason::Retired, "it was retired"),

@@ -34,7 +34,7 @@ pub(super) async fn serve(
             continue;
         }
         let lease = once.then(|| Arc::clone(&attempt.lease));
-        handle(store, guest, attempt, watch).await?;
+        handle(store, guest, attempt, watch, once).await?;
         if let Some(lease) = lease {
             return Ok(Served::One(lease));
         }
@@ -47,17 +47,24 @@ async fn handle(
     guest: &Proxy,
     attempt: Attempt,
     watch: &Watch,
+    once: bool,
 ) -> wasmtime::Result<()> {
     let deadline = attempt.deadline;
     let (ticket, request) = watch.active.enter(attempt);
     // until the guest is done with it, whatever ends this function
     ticket.keep(true);
     let (answerer, fate) = (ticket.answerer(), ticket.fate());
+    let ticket = Arc::new(ticket);
+    // a store that is for one request stays until the response's body is over
+    let held = once.then(|| Arc::downgrade(&ticket));
     let request = request.map(|body| body.map_err(|error| to_guest(&error)));
     let mut view = store.data_mut().http();
     let request = view.new_incoming_request(Scheme::Http, request)?;
     let out = view.new_response_outparam_from_callback(move |result| match result {
-        Ok(response) => answerer.respond(response.map(|body| response::body(body, fate, None))),
+        Ok(response) => {
+            let held = held.and_then(|ticket| ticket.upgrade());
+            answerer.respond(response.map(|body| response::body(body, fate, held)));
+        }
         Err(code) => answerer.fail(format!("it set the error {code:?} instead of a response")),
     })?;
     // a guest that is waiting is ended by these; one that is running, by the epoch
