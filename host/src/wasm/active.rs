@@ -43,6 +43,8 @@ struct Inner {
     entries: Vec<Entry>,
     /// The deadline of the last request that left.
     last: Option<Instant>,
+    /// Something began since it was last asked for.
+    fresh: bool,
 }
 
 /// Tells a response's body whether the instance that makes it has died. A body whose maker is gone
@@ -88,6 +90,7 @@ impl Active {
         } = attempt;
         let fate = Fate::default();
         let mut inner = self.0.lock();
+        inner.fresh = true;
         inner.next += 1;
         let number = inner.next;
         inner.entries.push(Entry {
@@ -138,7 +141,14 @@ impl Active {
 
     /// A new guest begins, which has nothing to do with what the one before was working on.
     pub(super) fn begin(&self) {
-        self.0.lock().last = None;
+        let mut inner = self.0.lock();
+        inner.last = None;
+        inner.fresh = true;
+    }
+
+    /// Whether a request or a guest began since this was last asked.
+    pub(super) fn just_began(&self) -> bool {
+        std::mem::take(&mut self.0.lock().fresh)
     }
 
     /// Waits until all requests have left, or the first of them must be over.

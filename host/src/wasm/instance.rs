@@ -208,9 +208,11 @@ fn new_store(engine: &Engine, data: State) -> Store<State> {
     // thread that drives timers. Between looks, the guest lets tokio run what else is there:
     // `yield_now` comes back only after the I/O driver was polled.
     store.epoch_deadline_callback(|context| {
-        let now = Instant::now();
-        match context.data().active.must_end() {
-            Some(deadline) if deadline <= now => Err(DeadlinePassed.into()),
+        let active = &context.data().active;
+        match active.must_end() {
+            Some(deadline) if deadline <= Instant::now() => Err(DeadlinePassed.into()),
+            // the tick is the engine's, not the guest's, which may have begun just before it
+            _ if active.just_began() => Ok(UpdateDeadline::Continue(1)),
             _ => Ok(UpdateDeadline::YieldCustom(
                 1,
                 Box::pin(tokio::task::yield_now()),
