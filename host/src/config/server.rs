@@ -81,9 +81,9 @@ pub struct Deploy {
 /// What all instances share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sandbox {
-    /// Instances of all services together, the ones that are draining included: the slots of the
-    /// pooling allocator; 4000, which is two for each of a thousand services, all of them being
-    /// swapped. Each takes 8 GiB of address space, and memory only when it is used.
+    /// Instances of all services of one generation of `wasi:http`, the ones that are draining
+    /// included: the slots of its pooling allocator; 4000, which is two for each of a thousand
+    /// services, all of them being swapped. Each takes 8 GiB of address space, and memory only when it is used.
     pub max_instances: NonZeroU32,
     /// The most memory that a manifest may ask for per instance, in bytes; 1 GiB.
     pub max_memory: usize,
