@@ -123,11 +123,12 @@ impl<T> Shared<T> {
         }
     }
 
-    /// Drops the work, or lets its driver do so.
+    /// Drops the work and what came of it, or lets its driver do so.
     fn drop_work(&self) {
-        let future = self.take_turn().and_then(|mut work| work.future.take());
-        // not under the lock: what it holds may want to be told
-        drop(future);
+        let turn = self.take_turn();
+        let left = turn.map(|mut work| (work.future.take(), work.outcome.take()));
+        // not under the lock: what they hold may want to be told
+        drop(left);
     }
 }
 
@@ -233,6 +234,17 @@ mod tests {
         tokio::task::yield_now().await;
         drive.lend();
         assert!(task.await.unwrap_err().is_panic());
+    }
+
+    #[tokio::test]
+    async fn what_came_of_the_work_is_dropped_with_a_task_that_never_took_it() {
+        let (alive, drive) = (Arc::new(()), Drive::new());
+        let kept = Arc::clone(&alive);
+        let driven = drive.start(Box::pin(async move { kept }));
+        drive.lend();
+        assert_eq!(Arc::strong_count(&alive), 2);
+        drop(driven);
+        assert_eq!(Arc::strong_count(&alive), 1);
     }
 
     #[tokio::test]
