@@ -15,6 +15,8 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 pub use replay::ReplayBody;
 
+use crate::service::exit::ExitReason;
+
 /// A body, whoever makes it. Most have no bytes, or all of them at hand, and cost no box.
 #[derive(Default)]
 pub struct Body(Content);
@@ -42,9 +44,12 @@ pub enum BodyError {
     /// The client stopped sending, or sent something that is no body.
     #[error("the client's body broke off: {0}")]
     Client(String),
-    /// The guest stopped sending: it trapped, or broke its own `Content-Length`.
+    /// The guest stopped sending, or broke its own `Content-Length`.
     #[error("the guest's body broke off: {0}")]
     Guest(String),
+    /// The instance that was making the body ended.
+    #[error("the instance that was making the body ended: {0}")]
+    Died(ExitReason),
     /// An earlier attempt's body was read after the request had been handed to another instance.
     #[error("this attempt was given up; its body went to another")]
     Superseded,

@@ -83,7 +83,8 @@ impl TryFrom<HeaderValue> for RequestId {
     }
 }
 
-/// What a try did that the world outside its instance can see.
+/// What a try did that the world outside its instance can see. Its answer is not among it: the
+/// dispatcher has that, and once it passes anything of it on there is no other try.
 #[derive(Debug, Default)]
 pub struct Effects(AtomicU8);
 
@@ -95,8 +96,6 @@ pub enum Effect {
     Write = 1,
     /// A request to another service or the network was sent.
     Outbound = 2,
-    /// The head of the response was given to the client.
-    Head = 4,
 }
 
 impl Effects {
@@ -256,7 +255,7 @@ mod tests {
         let effects = Effects::default();
         assert!(effects.none());
         effects.record(Effect::Write);
-        effects.record(Effect::Head);
+        effects.record(Effect::Outbound);
         assert!(!effects.none());
     }
 

@@ -18,6 +18,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ahead::Ahead;
+use super::exit::ExitReason;
 use super::lease::Lease;
 use crate::body::{Body, BodyError, ReplayBody, full};
 
@@ -37,32 +38,39 @@ pub(super) struct Guarded {
 
 impl Guarded {
     /// Guards a response whose place in an instance is `lease`, made from the body `request`.
+    ///
+    /// # Errors
+    ///
+    /// The instance died over it, and nothing of it has gone on to the client.
     pub(super) fn wrap(
         response: Response<Body>,
         lease: Arc<Lease>,
         request: ReplayBody,
         deadline: Instant,
-    ) -> Response<Body> {
-        let length = response.headers().get(CONTENT_LENGTH);
+    ) -> Result<Response<Body>, ExitReason> {
+        let (head, mut inner) = response.into_parts();
+        let length = head.headers.get(CONTENT_LENGTH);
         let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        response.map(|mut inner| {
-            let taken = Ahead::take(&mut inner, &lease);
-            let whole = taken.over && announced.is_none_or(|length| length == taken.bytes as u64);
-            let joined = if whole { taken.join() } else { None };
-            let mut guarded = Self {
-                ahead: taken.frames,
-                inner,
-                lease: Some(lease),
-                request,
-                announced,
-                deadline,
-                alarm: None,
-            };
-            if whole || announced == Some(0) {
-                guarded.finish();
-            }
-            joined.map_or_else(|| Body::stream(guarded), full)
-        })
+        let taken = Ahead::take(&mut inner, &lease);
+        if let Some(Err(BodyError::Died(reason))) = taken.frames.back() {
+            return Err(*reason);
+        }
+        let whole = taken.over && announced.is_none_or(|length| length == taken.bytes as u64);
+        let joined = if whole { taken.join() } else { None };
+        let mut guarded = Self {
+            ahead: taken.frames,
+            inner,
+            lease: Some(lease),
+            request,
+            announced,
+            deadline,
+            alarm: None,
+        };
+        if whole || announced == Some(0) {
+            guarded.finish();
+        }
+        let body = joined.map_or_else(|| Body::stream(guarded), full);
+        Ok(Response::from_parts(head, body))
     }
 
     /// Counts what has been sent. With a length announced nobody asks for what comes after it.

@@ -213,7 +213,11 @@ impl Service {
                         return Err(error);
                     }
                     let request = job.body.clone();
-                    return Ok(Guarded::wrap(response, lease, request, job.deadline));
+                    let lease = Arc::clone(&lease);
+                    match Guarded::wrap(response, lease, request, job.deadline) {
+                        Ok(response) => return Ok(response),
+                        Err(reason) => reason,
+                    }
                 }
                 Some(Err(AttemptError::Guest(message))) => {
                     lease.mark_served();

@@ -4,8 +4,8 @@
 //! around the store, which must know deadlines while the store is borrowed by running code. The
 //! lock is never held across an `await`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use http::{Request, Response};
 use parking_lot::Mutex;
@@ -47,18 +47,20 @@ struct Inner {
     fresh: bool,
 }
 
-/// Tells a response's body whether the instance that makes it has died. A body whose maker is gone
-/// looks ended; this is how half an answer is told from a whole one.
+/// Tells a response's body whether the instance that makes it has died, and of what. A body whose
+/// maker is gone looks ended; this is how half an answer is told from a whole one.
 #[derive(Clone, Default)]
-pub(super) struct Fate(Arc<AtomicBool>);
+pub(super) struct Fate(Arc<OnceLock<ExitReason>>);
 
 impl Fate {
-    pub(super) fn is_sealed(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// What the instance died of while it was working on the request.
+    pub(super) fn sealed(&self) -> Option<ExitReason> {
+        self.0.get().copied()
     }
 
-    fn seal(&self) {
-        self.0.store(true, Ordering::Release);
+    fn seal(&self, reason: ExitReason) {
+        // it dies only once
+        let _ = self.0.set(reason);
     }
 }
 
@@ -192,7 +194,7 @@ impl Active {
     pub(super) fn bury(&self, reason: ExitReason) {
         let entries = std::mem::take(&mut self.0.lock().entries);
         for entry in entries {
-            entry.fate.seal();
+            entry.fate.seal(reason);
             if let Some(reply) = entry.reply {
                 let _ = reply.send(Err(AttemptError::Died(reason)));
             }
@@ -249,17 +251,17 @@ pub(super) struct Answerer {
 }
 
 impl Answerer {
-    /// Gives the response to the client. Its head is an effect, recorded first.
+    /// Gives the response to the dispatcher.
     pub(super) fn respond(&self, response: Response<Body>) {
-        self.send(true, Ok(response));
+        self.send(Ok(response));
     }
 
     /// The guest gave no response. Nothing happens if it gave one before.
     pub(super) fn fail(&self, message: String) {
-        self.send(false, Err(AttemptError::Guest(message)));
+        self.send(Err(AttemptError::Guest(message)));
     }
 
-    fn send(&self, effect: bool, answer: Result<Response<Body>, AttemptError>) {
+    fn send(&self, answer: Result<Response<Body>, AttemptError>) {
         let reply = {
             let mut inner = self.active.0.lock();
             let Some(entry) = inner
@@ -269,9 +271,6 @@ impl Answerer {
             else {
                 return;
             };
-            if effect {
-                entry.effects.record(Effect::Head);
-            }
             entry.reply.take()
         };
         // the client may have gone
@@ -341,12 +340,12 @@ mod tests {
         assert_eq!(active.first_deadline(), Some(soonest));
         assert!(!active.blameless());
         first.answerer().respond(Response::new(empty()));
-        assert!(!first_effects.none());
-        assert!(second_effects.none());
+        // nothing of it has reached the client
+        assert!(first_effects.none());
         active.record(Effect::Write);
         assert!(!second_effects.none());
         active.bury(ExitReason::Trap);
-        assert!(first.fate().is_sealed());
+        assert_eq!(first.fate().sealed(), Some(ExitReason::Trap));
         assert!(first_answer.try_recv().unwrap().is_ok());
         let second_answer = second_answer.try_recv().unwrap();
         assert!(matches!(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi_http::handler::Proxy;
 
@@ -19,13 +19,14 @@ use super::component::Component;
 use super::engine::Sandbox;
 use super::limits::MemoryExceeded;
 use super::state::{Blueprint, State};
+use super::watch::{ClientsGone, DeadlinePassed, Watch};
 use super::{proxy2, proxy3};
 use crate::config::{Isolation, Log, Manifest, ServiceName};
 use crate::dispatch::AttemptError;
 use crate::keyvalue::Store as KeyValueStore;
 use crate::service::exit::{Exit, ExitReason, InstanceId};
 use crate::service::launch::{Ended, Launch, Seat};
-use crate::service::lease::{Lease, Vitals};
+use crate::service::lease::Lease;
 use crate::service::mailbox::Inbox;
 
 /// Bytes that one host call may copy out of a guest: lists and strings of arguments.
@@ -33,42 +34,6 @@ const MAX_HOST_CALL_BYTES: usize = 16 << 20;
 
 /// Guest frames kept of a backtrace.
 const MAX_FRAMES: usize = 32;
-
-/// A request's deadline passed while the guest was running. Ends the instance.
-#[derive(Debug, thiserror::Error)]
-#[error("a request's deadline passed while the guest was working on it")]
-pub(super) struct DeadlinePassed;
-
-/// The clients of everything that the instance was working on have gone. Ends the instance.
-#[derive(Debug, thiserror::Error)]
-#[error("its clients went away and the guest went on for {LINGER:?}")]
-pub(super) struct ClientsGone;
-
-/// How long a guest may go on with requests whose clients have gone. Long enough to finish what is
-/// nearly done, short enough that nobody can fill a pool by hanging up.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// What the task around a store watches while guest code has the store.
-pub(super) struct Watch {
-    /// The requests being worked on.
-    pub active: Active,
-    vitals: Arc<Vitals>,
-}
-
-impl Watch {
-    /// Waits until the clients of all requests in the instance have been gone for [`LINGER`].
-    pub(super) async fn abandoned(&self) -> ClientsGone {
-        loop {
-            self.vitals.abandoned.notified().await;
-            while self.active.is_abandoned() {
-                sleep(LINGER).await;
-                if self.active.is_abandoned() {
-                    return ClientsGone;
-                }
-            }
-        }
-    }
-}
 
 /// Tells those who wait for an instance how it ended, also if its task is dropped.
 struct Obituary {
@@ -181,10 +146,25 @@ impl Maker {
         watch: &Watch,
     ) -> wasmtime::Result<Served> {
         let once = self.isolation == Isolation::Request;
+        let active = &watch.active;
         match proxy {
-            Proxy::P2(guest) => proxy2::serve(store, guest, inbox, watch, once).await,
+            Proxy::P2(guest) => {
+                watch
+                    .over(proxy2::serve(store, guest, inbox, active, once))
+                    .await
+            }
             Proxy::P3(guest) => {
-                proxy3::serve(store, guest, inbox, watch, self.concurrency, once).await
+                let concurrency = self.concurrency;
+                watch
+                    .over(proxy3::serve(
+                        store,
+                        guest,
+                        inbox,
+                        active,
+                        concurrency,
+                        once,
+                    ))
+                    .await
             }
         }
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use http_body_util::BodyExt;
-use tokio::time::sleep_until;
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::Proxy;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
-use super::instance::{DeadlinePassed, Served, Watch};
+use super::active::Active;
+use super::instance::Served;
 use super::response;
 use super::state::State;
 use crate::body::BodyError;
@@ -25,7 +25,7 @@ pub(super) async fn serve(
     store: &mut Store<State>,
     guest: &Proxy,
     inbox: &mut Inbox,
-    watch: &Watch,
+    active: &Active,
     once: bool,
 ) -> wasmtime::Result<Served> {
     while let Some(attempt) = inbox.recv().await {
@@ -34,7 +34,7 @@ pub(super) async fn serve(
             continue;
         }
         let lease = once.then(|| Arc::clone(&attempt.lease));
-        handle(store, guest, attempt, watch, once).await?;
+        handle(store, guest, attempt, active, once).await?;
         if let Some(lease) = lease {
             return Ok(Served::One(lease));
         }
@@ -46,11 +46,10 @@ async fn handle(
     store: &mut Store<State>,
     guest: &Proxy,
     attempt: Attempt,
-    watch: &Watch,
+    active: &Active,
     once: bool,
 ) -> wasmtime::Result<()> {
-    let deadline = attempt.deadline;
-    let (ticket, request) = watch.active.enter(attempt);
+    let (ticket, request) = active.enter(attempt);
     // until the guest is done with it, whatever ends this function
     ticket.keep(true);
     let (answerer, fate) = (ticket.answerer(), ticket.fate());
@@ -67,20 +66,15 @@ async fn handle(
         }
         Err(code) => answerer.fail(format!("it set the error {code:?} instead of a response")),
     })?;
-    // a guest that is waiting is ended by these; one that is running, by the epoch
-    let result = tokio::select! {
-        biased;
-        result = guest.wasi_http_incoming_handler().call_handle(&mut *store, request, out) => result,
-        () = sleep_until(deadline) => Err(DeadlinePassed.into()),
-        gone = watch.abandoned() => Err(gone.into()),
-    };
-    if result.is_ok() {
-        ticket
-            .answerer()
-            .fail("it returned without setting a response".into());
-        ticket.keep(false);
-    }
-    result
+    guest
+        .wasi_http_incoming_handler()
+        .call_handle(&mut *store, request, out)
+        .await?;
+    ticket
+        .answerer()
+        .fail("it returned without setting a response".into());
+    ticket.keep(false);
+    Ok(())
 }
 
 /// A request body's failure, as the guest sees it.
@@ -88,7 +82,7 @@ pub(super) fn to_guest(error: &BodyError) -> Error {
     match error {
         BodyError::TooLarge { limit } => Error::HttpRequestBodySize(Some(*limit)),
         BodyError::Deadline => Error::ConnectionReadTimeout,
-        BodyError::Client(_) | BodyError::Guest(_) => Error::ConnectionTerminated,
+        BodyError::Client(_) | BodyError::Guest(_) | BodyError::Died(_) => Error::ConnectionTerminated,
         BodyError::Superseded => Error::InternalError(Some(error.to_string())),
     }
 }

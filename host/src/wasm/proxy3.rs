@@ -1,18 +1,13 @@
 //! Running a `wasi:http/handler@0.3` guest: several requests at once, in this task.
 //!
-//! All of them are driven by one `run_concurrent`. A guest that is busy, or in a host call that
-//! needs the whole store, keeps that loop from polling anything else (wasmtime issues 11869 and
-//! 11870); so deadlines are watched outside of it, too.
+//! All of them are driven by one `run_concurrent`.
 
 use std::num::NonZeroUsize;
-use std::pin::pin;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use http_body_util::BodyExt;
-use tokio::sync::Notify;
-use tokio::time::sleep_until;
 use wasmtime::Store;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::p3::Request;
@@ -20,7 +15,7 @@ use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
 use super::active::{Active, Ticket};
-use super::instance::{DeadlinePassed, Served, Watch};
+use super::instance::Served;
 use super::proxy2::to_guest;
 use super::response;
 use super::state::State;
@@ -36,12 +31,11 @@ pub(super) async fn serve(
     store: &mut Store<State>,
     guest: &Service,
     inbox: &mut Inbox,
-    watch: &Watch,
+    active: &Active,
     concurrency: NonZeroUsize,
     once: bool,
 ) -> wasmtime::Result<Served> {
-    let entered = Notify::new();
-    let work = store.run_concurrent(async |accessor| -> wasmtime::Result<Served> {
+    let work = async |accessor: &Accessor<State>| -> wasmtime::Result<Served> {
         let mut place = None;
         let mut calls = FuturesUnordered::new();
         loop {
@@ -52,8 +46,7 @@ pub(super) async fn serve(
                     Some(attempt) if attempt.reply.is_closed() => {}
                     Some(attempt) => {
                         place = once.then(|| Arc::clone(&attempt.lease));
-                        calls.push(handle(accessor, guest, attempt, &watch.active));
-                        entered.notify_one();
+                        calls.push(handle(accessor, guest, attempt, active));
                         if once {
                             break;
                         }
@@ -68,23 +61,8 @@ pub(super) async fn serve(
         // what the guest does after its responses are over is given until their deadline
         std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
         Ok(place.map_or(Served::All, Served::One))
-    });
-    let mut work = pin!(work);
-    loop {
-        let deadline = watch.active.first_deadline();
-        tokio::select! {
-            biased;
-            result = &mut work => return result.flatten(),
-            () = sleep_until(deadline.unwrap_or_else(tokio::time::Instant::now)), if deadline.is_some() => {
-                // the first may have ended meanwhile, and the next be later
-                if watch.active.first_deadline().is_some_and(|first| first <= tokio::time::Instant::now()) {
-                    return Err(DeadlinePassed.into());
-                }
-            }
-            gone = watch.abandoned() => return Err(gone.into()),
-            () = entered.notified() => {}
-        }
-    }
+    };
+    store.run_concurrent(work).await?
 }
 
 async fn handle(
