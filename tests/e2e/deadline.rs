@@ -174,7 +174,9 @@ async fn a_client_that_left_before_its_answer_costs_an_instance_no_more_than_the
         wharf.wait_in_flight("fault", 1).await;
         leaving.abort();
         wait_until("others were served again", || async {
-            wharf.get("/fault/hello").await.status == 200
+            // one that waited for its place until its own deadline may be cut off
+            let answer = wharf.front.try_get("/fault/hello").await;
+            answer.is_ok_and(|answer| answer.status == 200)
         })
         .await;
     }

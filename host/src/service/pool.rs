@@ -25,6 +25,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::balance::{self, Load};
 use super::exit::InstanceId;
+use super::failover::MIN_TIME_LEFT;
 use super::lease::{Lease, Vitals};
 use super::mailbox::Mailbox;
 use super::queue::Queue;
@@ -167,6 +168,8 @@ impl Pool {
         };
         let patience = Instant::now() + self.limits.queue_wait;
         match timeout_at(deadline.min(patience), waiter).await {
+            // an instance would be lost to a request that can't be in time
+            Ok(Ok(Ok(_))) if deadline < Instant::now() + MIN_TIME_LEFT => Err(Refused::Deadline),
             Ok(Ok(granted)) => granted,
             Ok(Err(_)) => Err(Refused::Closed),
             Err(_) if deadline <= patience => Err(Refused::Deadline),

@@ -82,7 +82,9 @@ pub(super) fn to_guest(error: &BodyError) -> Error {
     match error {
         BodyError::TooLarge { limit } => Error::HttpRequestBodySize(Some(*limit)),
         BodyError::Deadline => Error::ConnectionReadTimeout,
-        BodyError::Client(_) | BodyError::Guest(_) | BodyError::Died(_) => Error::ConnectionTerminated,
+        BodyError::Client(_) | BodyError::Guest(_) | BodyError::Died(_) => {
+            Error::ConnectionTerminated
+        }
         BodyError::Superseded => Error::InternalError(Some(error.to_string())),
     }
 }

@@ -1,72 +1,107 @@
-//! `wharf-bench instructions`: how many instructions a request takes, counted by valgrind.
+//! `wharf-bench instructions`: how many instructions a request takes, and whose, counted by valgrind.
 //!
 //! The count hardly varies from run to run, and no other program on the machine changes it, so that
 //! a regression shows in CI, where timing is worth nothing. It is that of one worker thread and one
-//! connection, in user mode; without the pool of sandboxes, whose address space valgrind can't give.
+//! connection, in user mode: what the kernel does for a request (for a fresh sandbox, its pages) is
+//! not in it.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use crate::client;
 use crate::costs::home::Home;
-use crate::peers::{Generation, guest, printed};
+use crate::peers::wharf::Isolation;
+use crate::peers::{Generation, guest, native, printed};
 use crate::process::Process;
-use crate::table::float;
+use crate::profile::{Part, Profile};
+use crate::table::Table;
 use crate::workload::Workload;
 
 /// How long the server may take until it answers: it compiles, many times slower than usual.
 const PATIENCE: Duration = Duration::from_mins(10);
 const WARM_UP: usize = 200;
-const REQUESTS: usize = 500;
+const REQUESTS: u32 = 500;
 /// Deadlines are out of place on so slow a machine.
 const MANIFEST: &str = "[limits]\nstart = \"10m\"\ntimeout = \"10m\"\n";
+/// A pool of sandboxes that fits into the address space which valgrind can give.
+const SETTINGS: &str = "[sandbox]\nmax_instances = 6\n";
 
-const GUESTS: [(&str, Workload, Generation); 4] = [
-    ("hello, 0.2", Workload::Hello, Generation::P2),
-    ("hello, 0.3", Workload::Hello, Generation::P3),
-    ("echo, 0.2", Workload::Echo, Generation::P2),
-    ("echo, 0.3", Workload::Echo, Generation::P3),
+/// What is counted.
+#[derive(Clone, Copy)]
+enum Server {
+    Native,
+    Wharf(Generation, Isolation),
+}
+
+use Generation::{P2, P3};
+use Isolation::{Instance, Request};
+use Workload::{Echo, Hello};
+
+const SUBJECTS: [(&str, Workload, Server); 8] = [
+    ("hello, hyper 1, native", Hello, Server::Native),
+    ("hello, 0.2", Hello, Server::Wharf(P2, Instance)),
+    ("hello, 0.3", Hello, Server::Wharf(P3, Instance)),
+    ("hello, 0.2, fresh", Hello, Server::Wharf(P2, Request)),
+    ("echo, hyper 1, native", Echo, Server::Native),
+    ("echo, 0.2", Echo, Server::Wharf(P2, Instance)),
+    ("echo, 0.3", Echo, Server::Wharf(P3, Instance)),
+    ("echo, 0.2, fresh", Echo, Server::Wharf(P2, Request)),
 ];
 
 pub(crate) fn run() -> Result<()> {
     printed(Command::new("valgrind").arg("--version"))
         .context("instructions are counted by valgrind: apt-get install valgrind")?;
-    for (title, workload, generation) in GUESTS {
-        let instructions = count(workload, generation)?;
-        println!("{title}: {instructions:.0} instructions per request");
+    let columns = ["instructions per request", "all"].into_iter();
+    let mut table = Table::new(columns.chain(Part::ALL.map(Part::title)));
+    for (title, workload, server) in SUBJECTS {
+        let profile = count(workload, server)?;
+        let each = |count: u64| (count / u64::from(REQUESTS)).to_string();
+        let parts = Part::ALL.map(|part| each(profile.part(part)));
+        table.row(
+            [title.to_owned(), each(profile.total())]
+                .into_iter()
+                .chain(parts),
+        );
     }
+    println!("{table}");
     Ok(())
 }
 
-fn count(workload: Workload, generation: Generation) -> Result<f64> {
+fn count(workload: Workload, server: Server) -> Result<Profile> {
     let home = Home::new()?;
-    let component = fs::read(guest(workload, generation)?)?;
-    home.service(workload.name(), &component, MANIFEST)?;
-    let mut process = home.spawn(&mut watched(&home))?;
+    let command = match server {
+        Server::Native => native::command_at(home.addr),
+        Server::Wharf(generation, isolation) => {
+            let component = fs::read(guest(workload, generation)?)?;
+            let manifest = format!("{}{MANIFEST}", isolation.line());
+            home.service(workload.name(), &component, &manifest)?;
+            home.settings(SETTINGS)?;
+            home.command()
+        }
+    };
+    let mut process = home.spawn(&mut watched(&command, home.path()))?;
     process.wait_for(PATIENCE, |_| workload.check(home.addr))?;
     control(&process, "--instr=on")?;
     client::repeat(home.addr, workload, WARM_UP)?;
     control(&process, "--zero")?;
-    client::repeat(home.addr, workload, REQUESTS)?;
+    client::repeat(home.addr, workload, usize::try_from(REQUESTS)?)?;
     control(&process, "--dump")?;
-    let total = total(home.path())?;
-    Ok(float(total) / float(u64::try_from(REQUESTS)?))
+    Profile::read(&fs::read_to_string(home.path().join("counted.1"))?)
 }
 
-/// The server under valgrind, which at first doesn't count: compiling goes faster so.
-fn watched(home: &Home) -> Command {
-    let serve = home.command();
+/// A server under valgrind, which at first doesn't count: compiling goes faster so.
+fn watched(server: &Command, dir: &Path) -> Command {
     let mut command = Command::new("valgrind");
     command
         .args(["--tool=callgrind", "--instr-atstart=no"])
         .arg("--callgrind-out-file=counted")
-        .arg(serve.get_program())
-        .args(serve.get_args())
-        .current_dir(home.path())
+        .arg(server.get_program())
+        .args(server.get_args())
+        .current_dir(dir)
         .env("TOKIO_WORKER_THREADS", "1");
     command
 }
@@ -76,15 +111,4 @@ fn control(process: &Process, action: &str) -> Result<()> {
     let pid = process.id().to_string();
     printed(Command::new("callgrind_control").args([action, &pid]))?;
     Ok(())
-}
-
-/// The instructions in the first dump.
-fn total(dir: &Path) -> Result<u64> {
-    let dump = fs::read_to_string(dir.join("counted.1"))?;
-    let mut lines = dump.lines();
-    let total = lines.find_map(|line| line.strip_prefix("summary: "));
-    let total = total.context("callgrind's dump has no summary")?;
-    let total = total.trim().parse()?;
-    ensure!(total > 0, "callgrind counted nothing");
-    Ok(total)
 }

@@ -17,6 +17,7 @@ mod options;
 mod peers;
 mod proc;
 mod process;
+mod profile;
 mod report;
 mod scaling;
 mod streaming;

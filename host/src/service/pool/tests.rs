@@ -142,3 +142,19 @@ async fn a_drain_waits_for_the_last_lease_and_takes_no_new_jobs() {
     drop(lease);
     drained.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_place_that_comes_when_time_is_nearly_up_goes_to_somebody_else() {
+    let pool = Pool::new(limits());
+    let _mailbox = add(&pool, 1, 1);
+    let held = pool.acquire(soon()).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(1);
+    let late = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { pool.acquire(deadline).await.err() }
+    });
+    tokio::time::sleep(Duration::from_millis(998)).await;
+    drop(held);
+    assert_eq!(late.await.unwrap(), Some(Refused::Deadline));
+    assert_eq!(pool.load(), (0, 0));
+}

@@ -1,7 +1,7 @@
 //! The servers that are compared. Each can be missing; the report then says why.
 
 mod go;
-mod native;
+pub(crate) mod native;
 mod nginx;
 mod wasmtime;
 pub(crate) mod wharf;

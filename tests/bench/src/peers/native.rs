@@ -1,5 +1,6 @@
 //! hyper without anything around it: this package's own `native-peer`.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -10,8 +11,13 @@ use wharf_tests::build::{binary, root};
 use super::Setting;
 
 pub(super) fn command(setting: Setting<'_>) -> Command {
+    command_at(setting.addr)
+}
+
+/// What serves all workloads at one address.
+pub(crate) fn command_at(addr: SocketAddr) -> Command {
     let mut command = Command::new(built());
-    command.arg(setting.addr.to_string());
+    command.arg(addr.to_string());
     command
 }
 

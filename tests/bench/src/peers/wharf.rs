@@ -17,11 +17,21 @@ pub(crate) const INSTANCES: usize = 4;
 
 /// What two requests share.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Isolation {
+pub(crate) enum Isolation {
     /// They may meet in one instance, one after the other.
     Instance,
     /// Nothing.
     Request,
+}
+
+impl Isolation {
+    /// The key of a manifest; it comes before all tables.
+    pub(crate) fn line(self) -> &'static str {
+        match self {
+            Self::Instance => "",
+            Self::Request => "isolation = \"request\"\n",
+        }
+    }
 }
 
 pub(super) fn command(
@@ -78,10 +88,7 @@ pub(super) fn version() -> Result<String> {
 /// As few keys as the load needs: places in the queue for a thousand connections, and room for
 /// large bodies.
 fn manifest(workload: Workload, isolation: Isolation) -> Result<String> {
-    let mut toml = String::new();
-    if isolation == Isolation::Request {
-        writeln!(toml, "isolation = \"request\"")?;
-    }
+    let mut toml = isolation.line().to_owned();
     if workload == Workload::Stream {
         writeln!(toml, "routes = [\"/down\", \"/up\"]")?;
     }
