@@ -14,13 +14,15 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::admin::Admin;
+use crate::calls::Calls;
 use crate::config::Config;
-use crate::deploy::{Catalog, Controller};
+use crate::deploy::Controller;
 use crate::drain::Signals;
 use crate::ingress::{Ingress, Routes};
 use crate::keyvalue::{EmbeddedStore, Store as KeyValueStore};
-use crate::service::Ledger;
-use crate::wasm::Sandbox;
+use crate::network::{Network, Settings};
+use crate::service::{Catalog, Ledger};
+use crate::wasm::{Reach, Sandbox};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -105,10 +107,18 @@ impl App {
             address: front_address,
             catalog: Arc::clone(&catalog),
         };
+        let reach = Reach {
+            keyvalue: Arc::clone(&self.keyvalue),
+            calls: Calls::new(Arc::clone(&catalog)),
+            network: Network::new(Settings {
+                listeners: vec![front_address, admin_address],
+                ..Settings::default()
+            })?,
+        };
         let controller = Controller::new(
             self.config,
             self.sandbox,
-            Arc::clone(&self.keyvalue),
+            reach,
             ledger,
             routes,
             catalog,

@@ -3,20 +3,27 @@
 //! A [`Job`] is one request on its way: it stays with whoever dispatches it, across all tries. Each
 //! try hands one instance an [`Attempt`], a copy of the request with a channel for the answer. The
 //! [`Effects`] of a try are recorded before they happen, so that "no effect" is never said too early.
+//! A job of one service for another knows its [`Caller`].
+
+mod caller;
+mod effects;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use http::header::HeaderValue;
+pub use caller::Caller;
+pub use effects::{Effect, Effects, Superseded};
+
+use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::body::{Body, ReplayBody};
+use crate::config::Limits;
 use crate::service::exit::ExitReason;
 use crate::service::lease::Lease;
 
@@ -83,33 +90,6 @@ impl TryFrom<HeaderValue> for RequestId {
     }
 }
 
-/// What a try did that the world outside its instance can see. Its answer is not among it: the
-/// dispatcher has that, and once it passes anything of it on there is no other try.
-#[derive(Debug, Default)]
-pub struct Effects(AtomicU8);
-
-/// One kind of visible effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Effect {
-    /// A write to a key-value bucket was asked for.
-    Write = 1,
-    /// A request to another service or the network was sent.
-    Outbound = 2,
-}
-
-impl Effects {
-    /// Records an effect. Call it before the effect happens.
-    pub fn record(&self, effect: Effect) {
-        self.0.fetch_or(effect as u8, Ordering::Release);
-    }
-
-    /// Whether nothing has become visible.
-    pub fn none(&self) -> bool {
-        self.0.load(Ordering::Acquire) == 0
-    }
-}
-
 /// One request on its way, kept by its dispatcher until it is answered.
 pub struct Job {
     /// Names the request.
@@ -120,11 +100,49 @@ pub struct Job {
     pub body: ReplayBody,
     /// When the request must be over, its body included.
     pub deadline: Instant,
-    /// How many services called one another before this one.
-    pub hops: u8,
+    /// The service that asks; `None` for a request from outside.
+    pub caller: Option<Caller>,
 }
 
 impl Job {
+    /// Makes a job of a request. A body that is announced to be short is waited for here, so that a
+    /// slow sender holds no instance.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the body.
+    pub async fn arrive(
+        id: RequestId,
+        head: Parts,
+        stream: Body,
+        deadline: Instant,
+        limits: &Limits,
+        caller: Option<Caller>,
+    ) -> Result<Self, DispatchError> {
+        let announced = content_length(&head.headers);
+        if announced.is_some_and(|length| length > limits.request_body) {
+            return Err(DispatchError::TooLarge {
+                limit: limits.request_body,
+            });
+        }
+        let body = ReplayBody::new(stream, limits.replay_body, limits.request_body);
+        let keep = limits.replay_body as u64;
+        if announced.is_some_and(|length| (1..=keep).contains(&length)) {
+            match timeout_at(deadline, body.buffer()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(DispatchError::ClientBody),
+                Err(_) => return Err(DispatchError::ClientTooSlow),
+            }
+        }
+        Ok(Self {
+            id,
+            head,
+            body,
+            deadline,
+            caller,
+        })
+    }
+
     /// The time left before the deadline.
     pub fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
@@ -134,6 +152,10 @@ impl Job {
     pub fn request(&self) -> Request<Body> {
         Request::from_parts(self.head.clone(), self.body.reader())
     }
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// `METHOD /path` without the query, which may hold secrets.
@@ -174,6 +196,8 @@ pub struct Attempt {
     pub deadline: Instant,
     /// The number of this try; 1 for the first.
     pub tries: u32,
+    /// How many calls from service to service led here; 0 for a request from outside.
+    pub depth: u8,
     /// Where this try's effects are recorded.
     pub effects: Arc<Effects>,
     /// Where the answer goes.
@@ -215,6 +239,10 @@ pub enum DispatchError {
         /// When the service is tried again.
         retry_after: Duration,
     },
+    /// All instances wait for one another, through calls between services: none could ever take
+    /// the job.
+    #[error("all instances wait, through calls between services, for one another")]
+    Stuck,
     /// The service is shutting down or was removed.
     #[error("the service is being removed")]
     Gone,
@@ -249,15 +277,6 @@ pub enum DispatchError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_effect_once_recorded_stays() {
-        let effects = Effects::default();
-        assert!(effects.none());
-        effects.record(Effect::Write);
-        effects.record(Effect::Outbound);
-        assert!(!effects.none());
-    }
 
     #[test]
     fn request_ids_from_outside_are_checked() {

@@ -142,7 +142,10 @@ async fn a_guest_of_0_3_needs_the_same_grants() {
     );
     assert_eq!(upstream.seen(), [""; 0]);
     let granted = wharf.get(&format!("/fault/outbound?url={origin}/in")).await;
-    assert_eq!(granted.json(), json!({ "status": 200 }));
+    assert_eq!(
+        granted.json(),
+        json!({ "status": 200, "body": "from upstream\n" })
+    );
 }
 
 #[tokio::test]

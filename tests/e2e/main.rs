@@ -13,6 +13,7 @@ mod admin;
 mod afterwards;
 mod balance;
 mod bodies;
+mod calls;
 mod cli;
 mod compiled;
 mod coverage;

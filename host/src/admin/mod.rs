@@ -22,9 +22,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::error;
 
-use crate::deploy::Catalog;
 use crate::keyvalue::Store as KeyValueStore;
-use crate::service::Ledger;
+use crate::service::{Catalog, Ledger};
 
 /// What the handlers read.
 pub struct Admin {

@@ -207,7 +207,7 @@ struct Need {
     given: fn(&Grants) -> Vec<String>,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         interfaces: &["wasi:keyvalue/"],
         key: "grants.keyvalue",
@@ -228,6 +228,13 @@ const NEEDS: [Need; 6] = [
         what: "outbound hosts",
         without: "outbound requests are refused",
         given: |grants| grants.http.iter().map(ToString::to_string).collect(),
+    },
+    Need {
+        interfaces: &["wasi:http/outgoing-handler@", "wasi:http/client@"],
+        key: "grants.services",
+        what: "services",
+        without: "calls are refused",
+        given: |grants| grants.services.iter().map(ToString::to_string).collect(),
     },
     Need {
         interfaces: &["wasi:cli/environment@"],

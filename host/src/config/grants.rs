@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::HttpGrant;
+use super::{HttpGrant, ServiceName};
 
 /// What a service may reach beyond clocks, randomness and its log. Nothing by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -16,6 +16,8 @@ pub struct Grants {
     pub env: BTreeMap<String, Setting>,
     /// Where it may send requests.
     pub http: Vec<HttpGrant>,
+    /// The services that it may call.
+    pub services: BTreeSet<ServiceName>,
 }
 
 impl Grants {

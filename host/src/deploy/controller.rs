@@ -7,7 +7,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -19,16 +18,11 @@ use super::scan::{Found, Scanner, Sighting};
 use super::watcher::Watcher;
 use crate::config::{Config, ServiceName};
 use crate::ingress::Routes;
-use crate::keyvalue::Store as KeyValueStore;
-
-use crate::service::{Ledger, Release, Service};
-use crate::wasm::{Library, Sandbox};
+use crate::service::{Catalog, Ledger, Release, Service};
+use crate::wasm::{Library, Reach, Sandbox};
 
 /// The directory of compiled code inside the data directory.
 const COMPILED: &str = "compiled";
-
-/// The services as the admin API sees them.
-pub type Catalog = ArcSwap<BTreeMap<ServiceName, Arc<Service>>>;
 
 /// One service, as the controller keeps it.
 struct Entry {
@@ -65,7 +59,7 @@ impl Controller {
     pub fn new(
         config: Config,
         sandbox: Arc<Sandbox>,
-        keyvalue: Arc<dyn KeyValueStore>,
+        reach: Reach,
         ledger: Arc<Ledger>,
         routes: Arc<Routes>,
         catalog: Arc<Catalog>,
@@ -80,7 +74,7 @@ impl Controller {
             library: Library::new(Arc::clone(&sandbox), cache),
             config,
             sandbox,
-            keyvalue,
+            reach,
             ledger,
             compiles,
             loads,

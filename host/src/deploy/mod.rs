@@ -12,5 +12,5 @@ mod prepare;
 mod scan;
 mod watcher;
 
-pub use controller::{Catalog, Controller};
+pub use controller::Controller;
 pub(crate) use fingerprint::sha256;

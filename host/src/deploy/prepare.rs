@@ -13,11 +13,10 @@ use tracing::debug;
 use super::fingerprint::{Files, Fingerprint, Stamp, sha256};
 use super::scan::Sighting;
 use crate::config::{Config, Manifest, ServiceName};
-use crate::keyvalue::Store as KeyValueStore;
 use crate::service::pool::{Pool, PoolLimits};
 use crate::service::supervisor::{Crew, Supervisor};
 use crate::service::{Ledger, Release, ReleaseInfo, Service};
-use crate::wasm::{Component, Launcher, Library, Sandbox};
+use crate::wasm::{Component, Launcher, Library, Reach, Sandbox};
 
 /// What releases are made with.
 pub(super) struct Workshop {
@@ -27,8 +26,8 @@ pub(super) struct Workshop {
     pub sandbox: Arc<Sandbox>,
     /// What was compiled.
     pub library: Library,
-    /// Where buckets are.
-    pub keyvalue: Arc<dyn KeyValueStore>,
+    /// What guests can reach.
+    pub reach: Reach,
     /// Where exits and metrics go.
     pub ledger: Arc<Ledger>,
     /// Bounds compilation, and with it how many components are in memory at once.
@@ -219,7 +218,7 @@ async fn warm(
         &manifest,
         &shown(&files.manifest),
         &workshop.config.log,
-        Arc::clone(&workshop.keyvalue),
+        workshop.reach.clone(),
     );
     let pool = Pool::new(PoolLimits::of(&manifest));
     let (supervisor, warmed) = Supervisor::start(Crew {

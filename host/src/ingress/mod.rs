@@ -11,36 +11,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::header::{CONTENT_LENGTH, HeaderName};
+use http::header::HeaderName;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
-use tracing::{debug, warn};
+use tokio::time::Instant;
+use tracing::warn;
 
 use self::respond::Problem;
-use crate::body::{Body, BodyError, ReplayBody, empty};
+use crate::body::{Body, BodyError, empty};
 use crate::config::Http;
-use crate::dispatch::{DispatchError, Job, RequestId};
+use crate::dispatch::RequestId;
+use crate::exchange::{Arrival, Target};
 use crate::router::Table;
-use crate::service::{Ledger, Release, Service};
+use crate::service::Ledger;
 
 /// Names a request, in both directions. A client's own is kept if it is well-formed.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Where a route leads: a service, and the release that was current when the table was made.
-#[derive(Clone)]
-pub struct Target {
-    /// The service.
-    pub service: Arc<Service>,
-    /// Its release.
-    pub release: Arc<Release>,
-}
 
 /// The table of routes as of now. A request loads it once, so that it never sees two versions.
 pub type Routes = ArcSwap<Table<Target>>;
@@ -121,78 +113,20 @@ impl Ingress {
             })?
         };
         complete_head(&mut head, authority.as_ref(), id)?;
-        let outcome = run(&target, arrived, id, head, incoming).await;
-        let result = outcome.map_err(|error| {
-            debug!(service = %target.service.name, request = %id, %error, "a request failed");
-            Problem::from(&error)
-        });
-        let status = result
-            .as_ref()
-            .map_or_else(|problem| problem.status, Response::status);
-        target.service.metrics.answered(status);
-        target.service.metrics.duration.observe(arrived.elapsed());
-        result
+        let body = if incoming.is_end_stream() {
+            empty()
+        } else {
+            Body::stream(incoming.map_err(|error| BodyError::Client(error.to_string())))
+        };
+        let arrival = Arrival {
+            at: arrived,
+            id: id.clone(),
+            head,
+            body,
+            caller: None,
+        };
+        target.answer(arrival).await
     }
-}
-
-async fn run(
-    target: &Target,
-    arrived: Instant,
-    id: &RequestId,
-    head: Parts,
-    incoming: Incoming,
-) -> Result<Response<Body>, DispatchError> {
-    let limits = &target.release.manifest.limits;
-    let deadline = arrived + limits.timeout;
-    let announced = content_length(&head.headers);
-    if announced.is_some_and(|length| length > limits.request_body) {
-        return Err(DispatchError::TooLarge {
-            limit: limits.request_body,
-        });
-    }
-    let stream = if incoming.is_end_stream() {
-        empty()
-    } else {
-        Body::stream(incoming.map_err(|error| BodyError::Client(error.to_string())))
-    };
-    let body = ReplayBody::new(stream, limits.replay_body, limits.request_body);
-    let short = announced.is_some_and(|length| (1..=limits.replay_body as u64).contains(&length));
-    if short {
-        // a short body is waited for here, so that a slow sender holds no instance
-        match timeout_at(deadline, body.buffer()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(DispatchError::ClientBody),
-            Err(_) => return Err(DispatchError::ClientTooSlow),
-        }
-    }
-    let (head_only, version) = (head.method == Method::HEAD, head.version);
-    let job = Job {
-        id: id.clone(),
-        head,
-        body,
-        deadline,
-        hops: 0,
-    };
-    let response = target.service.dispatch(&target.release, &job).await?;
-    Ok(without_needless_body(response, head_only, version))
-}
-
-/// Takes away what an answer must not have: a body where none may be (RFC 9110, 6.4.1), which hyper
-/// leaves out in HTTP/1 only, and the length of the body that a 204 hasn't (8.6).
-fn without_needless_body(
-    mut response: Response<Body>,
-    head_only: bool,
-    version: Version,
-) -> Response<Body> {
-    let status = response.status();
-    if matches!(status, StatusCode::NO_CONTENT) || status.is_informational() {
-        response.headers_mut().remove(CONTENT_LENGTH);
-    }
-    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if version >= Version::HTTP_2 && (head_only || bodiless) {
-        return response.map(|_| empty());
-    }
-    response
 }
 
 async fn accept(
@@ -216,10 +150,6 @@ fn request_id(headers: &HeaderMap) -> RequestId {
     given
         .and_then(|value| value.clone().try_into().ok())
         .unwrap_or_else(RequestId::random)
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Makes the head what a guest is to see: an absolute URI, no fields that concern only the

@@ -95,8 +95,10 @@ impl From<&DispatchError> for Problem {
             DispatchError::Overloaded { retry_after } | DispatchError::Broken { retry_after } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(*retry_after)
             }
-            DispatchError::Gone => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-                .retry_after(Duration::from_secs(1)),
+            DispatchError::Gone | DispatchError::Stuck => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                    .retry_after(Duration::from_secs(1))
+            }
             DispatchError::Deadline => Self::new(StatusCode::GATEWAY_TIMEOUT, detail),
             DispatchError::Interrupted { .. } | DispatchError::Guest(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)

@@ -65,6 +65,11 @@ impl Lease {
         self.mailbox.lend();
     }
 
+    /// The pool it is a place in.
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// The instance it is a place in.
     pub fn instance(&self) -> InstanceId {
         self.instance

@@ -20,13 +20,15 @@ pub mod pool;
 mod queue;
 pub mod restart;
 pub mod status;
+mod stuck;
 pub mod supervisor;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::Response;
 use parking_lot::Mutex;
 use tokio::sync::oneshot::{self, error::TryRecvError};
@@ -49,6 +51,9 @@ use crate::telemetry::shards::Counts;
 
 /// How long after its deadline a job is given up even if nobody has told it so.
 const GRACE: Duration = Duration::from_millis(250);
+
+/// The services by name.
+pub type Catalog = ArcSwap<BTreeMap<ServiceName, Arc<Service>>>;
 
 /// What all services write into.
 pub struct Ledger {
@@ -169,7 +174,11 @@ impl Service {
         let mut tries = 0;
         loop {
             let release = successor.as_ref().unwrap_or(release);
-            let lease = match release.pool.acquire(job.deadline).await {
+            let lease = match release
+                .pool
+                .acquire(job.deadline, job.caller.as_ref())
+                .await
+            {
                 Ok(lease) => Arc::new(lease),
                 Err(Refused::Closed) => {
                     successor = Some(self.successor(release)?);
@@ -179,7 +188,8 @@ impl Service {
             };
             tries += 1;
             let (reply, mut answer) = oneshot::channel();
-            let effects = Arc::new(Effects::default());
+            let callers = job.caller.as_ref().map(|caller| caller.effects.clone());
+            let effects = Arc::new(Effects::part_of(callers.unwrap_or_default()));
             let request = job.request();
             let attempt = Attempt {
                 id: job.id.clone(),
@@ -188,6 +198,7 @@ impl Service {
                 body: job.body.clone(),
                 deadline: job.deadline,
                 tries,
+                depth: job.caller.as_ref().map_or(0, |caller| caller.depth + 1),
                 effects: Arc::clone(&effects),
                 reply,
                 lease: Arc::clone(&lease),
@@ -266,6 +277,7 @@ impl Service {
         self.metrics.sheds.inc();
         match refused {
             Refused::Broken { retry_after } => DispatchError::Broken { retry_after },
+            Refused::Stuck => DispatchError::Stuck,
             _ => DispatchError::Overloaded {
                 retry_after: Duration::from_secs(1),
             },
@@ -286,7 +298,8 @@ impl Service {
         let interrupted = Interrupted {
             policy: release.manifest.failover.replay,
             method: &job.head.method,
-            no_effects: effects.none(),
+            // whatever is left of the try, in other services too, can do no more
+            no_effects: effects.close(),
             body_replayable: job.body.replayable(),
             tries,
             time_left: job.time_left(),

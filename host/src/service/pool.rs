@@ -30,7 +30,9 @@ use super::lease::{Lease, Vitals};
 use super::mailbox::Mailbox;
 use super::queue::Queue;
 use super::status::{InstanceState, InstanceStatus};
+use super::stuck::is_stuck;
 use crate::config::Manifest;
+use crate::dispatch::Caller;
 
 /// The limits a pool works under.
 #[derive(Clone, Debug)]
@@ -91,6 +93,8 @@ pub enum Refused {
         /// When it will be tried again.
         retry_after: Duration,
     },
+    /// All places are held by calls that wait for one another.
+    Stuck,
     /// The pool takes no more jobs; a newer release may.
     Closed,
 }
@@ -112,6 +116,15 @@ struct State {
     turn: usize,
     queue: Queue<Result<Lease, Refused>>,
     served: u64,
+    /// Which of the leases, by address, wait for a place in which pool.
+    waits: Vec<(usize, Arc<Pool>)>,
+}
+
+impl PartialEq for Pool {
+    /// A pool is equal to nothing but itself.
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
 }
 
 /// The instances of one release.
@@ -133,6 +146,7 @@ impl Pool {
             turn: 0,
             queue: Queue::new(limits.queue),
             served: 0,
+            waits: Vec::new(),
         };
         Arc::new(Self {
             limits,
@@ -142,12 +156,16 @@ impl Pool {
         })
     }
 
-    /// A place for one job, waiting for it if need be.
+    /// A place for one job, waiting for it if need be; for `caller`, if it is a call.
     ///
     /// # Errors
     ///
     /// Why there is none.
-    pub async fn acquire(self: &Arc<Self>, deadline: Instant) -> Result<Lease, Refused> {
+    pub async fn acquire(
+        self: &Arc<Self>,
+        deadline: Instant,
+        caller: Option<&Caller>,
+    ) -> Result<Lease, Refused> {
         let waiter = {
             let mut state = self.state.lock();
             match state.phase {
@@ -166,6 +184,11 @@ impl Pool {
             }
             state.queue.join().map_err(|_| Refused::Overloaded)?
         };
+        let holder = caller.and_then(|caller| caller.place.upgrade());
+        let _waits = holder.map(|place| Waits::note(place, self));
+        if caller.is_some() && is_stuck(Arc::clone(self), |pool| pool.waits()) {
+            return Err(Refused::Stuck);
+        }
         let patience = Instant::now() + self.limits.queue_wait;
         match timeout_at(deadline.min(patience), waiter).await {
             // an instance would be lost to a request that can't be in time
@@ -296,6 +319,18 @@ impl Pool {
         state.slots.iter().map(describe).collect()
     }
 
+    /// The pools that the holders of all places wait for; `None` if one of them doesn't wait, or a
+    /// place is free, or may come.
+    fn waits(&self) -> Option<Vec<Arc<Self>>> {
+        let state = self.state.lock();
+        let held: usize = state.slots.iter().map(|slot| slot.in_flight).sum();
+        let mut waiting: Vec<_> = state.waits.iter().map(|(lease, _)| lease).collect();
+        waiting.sort_unstable();
+        waiting.dedup();
+        let all = held > 0 && waiting.len() == held && state.free_slot().is_none();
+        all.then(|| state.waits.iter().map(|(_, on)| Arc::clone(on)).collect())
+    }
+
     /// A lease came back.
     pub(super) fn release(self: &Arc<Self>, id: InstanceId, served: bool) {
         let granted = {
@@ -378,6 +413,32 @@ impl State {
 
     fn is_idle(&mut self) -> bool {
         self.queue.is_empty() && self.slots.iter().all(|slot| slot.in_flight == 0)
+    }
+}
+
+/// The holder of a place waits for one in another pool, or in the same.
+struct Waits {
+    place: Arc<Lease>,
+    on: Arc<Pool>,
+}
+
+impl Waits {
+    fn note(place: Arc<Lease>, on: &Arc<Pool>) -> Self {
+        let wait = (Arc::as_ptr(&place) as usize, Arc::clone(on));
+        place.pool().state.lock().waits.push(wait);
+        let on = Arc::clone(on);
+        Self { place, on }
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let waits = &mut self.place.pool().state.lock().waits;
+        let key = Arc::as_ptr(&self.place) as usize;
+        let this = |(place, on): &(usize, Arc<Pool>)| *place == key && Arc::ptr_eq(on, &self.on);
+        if let Some(index) = waits.iter().position(this) {
+            waits.swap_remove(index);
+        }
     }
 }
 

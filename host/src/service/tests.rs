@@ -69,7 +69,7 @@ async fn act(stage: &Stage, attempt: Attempt) -> Option<ExitReason> {
         "/trap" => !stage.healed.load(Ordering::SeqCst),
         "/trap-once" | "/read-then-trap-once" => first,
         "/write-then-trap" => {
-            attempt.effects.record(Effect::Write);
+            attempt.effects.record(Effect::Write).unwrap();
             true
         }
         "/sleep" => {
@@ -170,7 +170,7 @@ fn job(method: Method, path: &str, body: &'static str) -> Job {
         head: request.into_parts().0,
         body: ReplayBody::new(full(body), 1024, 4096),
         deadline: Instant::now() + Duration::from_secs(30),
-        hops: 0,
+        caller: None,
     }
 }
 

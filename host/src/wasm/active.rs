@@ -5,24 +5,30 @@
 //! lock is never held across an `await`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{Body, ReplayBody};
-use crate::dispatch::{Attempt, AttemptError, Effect, Effects, Line, Reply};
+use crate::calls::TRACE;
+use crate::dispatch::{
+    Attempt, AttemptError, Caller, Effect, Effects, Line, Reply, RequestId, Superseded,
+};
 use crate::service::exit::ExitReason;
 use crate::service::lease::Lease;
 
 /// One request being worked on.
 struct Entry {
     number: u64,
+    id: RequestId,
     line: Line,
     deadline: Instant,
     tries: u32,
+    depth: u8,
+    trace: [Option<HeaderValue>; 2],
     body: ReplayBody,
     effects: Arc<Effects>,
     reply: Option<Reply>,
@@ -80,12 +86,13 @@ impl Active {
     /// Enters an attempt's request, and gives back what the guest is to see of it.
     pub(super) fn enter(&self, attempt: Attempt) -> (Ticket, Request<Body>) {
         let Attempt {
-            id: _,
+            id,
             line,
             request,
             body,
             deadline,
             tries,
+            depth,
             effects,
             reply,
             lease,
@@ -95,11 +102,15 @@ impl Active {
         inner.fresh = true;
         inner.next += 1;
         let number = inner.next;
+        let header = |name| request.headers().get(name).cloned();
         inner.entries.push(Entry {
             number,
+            id,
             line,
             deadline,
             tries,
+            depth,
+            trace: TRACE.each_ref().map(header),
             body,
             effects,
             reply: Some(reply),
@@ -117,10 +128,46 @@ impl Active {
 
     /// Records an effect, before it happens. With several requests in one instance nothing tells
     /// surely whose it is, so it counts for all of them.
-    pub(super) fn record(&self, effect: Effect) {
-        for entry in &self.0.lock().entries {
-            entry.effects.record(effect);
-        }
+    ///
+    /// # Errors
+    ///
+    /// It must not happen.
+    pub(super) fn record(&self, effect: Effect) -> Result<(), Superseded> {
+        let inner = self.0.lock();
+        let mut entries = inner.entries.iter();
+        entries.try_for_each(|entry| entry.effects.record(effect))
+    }
+
+    /// Who it is that makes a call now: the request with the id `named`, which a guest may pass on by
+    /// itself, or the only one, or all of them. `None` if there is no request that it could be for.
+    pub(super) fn caller(&self, named: Option<&HeaderValue>) -> Option<Caller> {
+        let inner = self.0.lock();
+        let named = named.and_then(|id| inner.entries.iter().find(|entry| entry.id.value() == id));
+        let entries = match named {
+            Some(entry) => std::slice::from_ref(entry),
+            None => &inner.entries,
+        };
+        let first = entries.first()?;
+        let alone = entries.len() == 1;
+        Some(Caller {
+            id: first.id.clone(),
+            deadline: entries.iter().map(|entry| entry.deadline).max()?,
+            depth: entries.iter().map(|entry| entry.depth).max()?,
+            effects: entries
+                .iter()
+                .map(|entry| Arc::clone(&entry.effects))
+                .collect(),
+            place: if alone {
+                Arc::downgrade(&first.lease)
+            } else {
+                Weak::new()
+            },
+            trace: if alone {
+                first.trace.clone()
+            } else {
+                [None, None]
+            },
+        })
     }
 
     /// When the first of the requests must be over.
@@ -285,7 +332,6 @@ mod tests {
     use super::*;
     use crate::body::empty;
     use crate::config::{Config, Manifest};
-    use crate::dispatch::RequestId;
     use crate::service::exit::InstanceId;
     use crate::service::mailbox;
     use crate::service::pool::{Pool, PoolLimits};
@@ -306,6 +352,7 @@ mod tests {
             body: ReplayBody::new(empty(), 0, 0),
             deadline,
             tries,
+            depth: 0,
             effects: Arc::new(Effects::default()),
             reply,
             lease: Arc::clone(lease),
@@ -321,7 +368,7 @@ mod tests {
         let (mailbox, _) = mailbox::open();
         pool.add(InstanceId(1), mailbox, 1, Arc::default());
         Arc::new(
-            pool.acquire(Instant::now() + Duration::from_secs(9))
+            pool.acquire(Instant::now() + Duration::from_secs(9), None)
                 .await
                 .unwrap(),
         )
@@ -342,7 +389,7 @@ mod tests {
         first.answerer().respond(Response::new(empty()));
         // nothing of it has reached the client
         assert!(first_effects.none());
-        active.record(Effect::Write);
+        active.record(Effect::Write).unwrap();
         assert!(!second_effects.none());
         active.bury(ExitReason::Trap);
         assert_eq!(first.fate().sealed(), Some(ExitReason::Trap));

@@ -18,12 +18,11 @@ use super::active::Active;
 use super::component::Component;
 use super::engine::Sandbox;
 use super::limits::MemoryExceeded;
-use super::state::{Blueprint, State};
+use super::state::{Blueprint, Reach, State};
 use super::watch::{ClientsGone, DeadlinePassed, Watch};
 use super::{proxy2, proxy3};
 use crate::config::{Isolation, Log, Manifest, ServiceName};
 use crate::dispatch::AttemptError;
-use crate::keyvalue::Store as KeyValueStore;
 use crate::service::exit::{Exit, ExitReason, InstanceId};
 use crate::service::launch::{Ended, Launch, Seat};
 use crate::service::lease::Lease;
@@ -70,7 +69,7 @@ impl Launcher {
         manifest: &Manifest,
         manifest_file: &str,
         log: &Log,
-        keyvalue: Arc<dyn KeyValueStore>,
+        reach: Reach,
     ) -> Self {
         let isolation = manifest.isolation;
         let concurrency = match (component.generation, isolation) {
@@ -84,7 +83,8 @@ impl Launcher {
             service: service.to_string().into(),
             manifest_file: manifest_file.into(),
             grants: Arc::new(manifest.grants.clone()),
-            keyvalue,
+            network: reach.network.partition(),
+            reach,
             memory: manifest.limits.memory,
             log: log.clone(),
         };

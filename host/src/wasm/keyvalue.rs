@@ -14,7 +14,7 @@ use tracing::warn;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTableError};
 
 use super::state::State;
-use crate::dispatch::Effect;
+use crate::dispatch::{Effect, Superseded};
 use crate::keyvalue::{Bucket, KeyValueError, Swap, Versioned};
 
 mod draft {
@@ -78,6 +78,12 @@ impl From<KeyValueError> for Failure {
     }
 }
 
+impl From<Superseded> for Failure {
+    fn from(error: Superseded) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
 impl From<ResourceTableError> for Failure {
     fn from(error: ResourceTableError) -> Self {
         Self::Trap(error.into())
@@ -111,7 +117,7 @@ impl State {
             }
             return Err(Failure::AccessDenied);
         }
-        let bucket = self.blueprint.keyvalue.open(name).await?;
+        let bucket = self.blueprint.reach.keyvalue.open(name).await?;
         Ok(self.table.push(OpenBucket {
             bucket,
             page_ends: Vec::new(),
@@ -125,7 +131,7 @@ impl State {
     /// The bucket, with the write about to happen recorded.
     fn bucket_to_write(&self, handle: &Resource<OpenBucket>) -> Result<Arc<dyn Bucket>, Failure> {
         let bucket = self.bucket(handle)?;
-        self.active.record(Effect::Write);
+        self.active.record(Effect::Write)?;
         Ok(bucket)
     }
 }
@@ -319,7 +325,7 @@ impl draft2::atomics::Host for State {
 
     async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Result<(), CasFailure> {
         let Cas { bucket, key, seen } = self.table.delete(cas)?;
-        self.active.record(Effect::Write);
+        self.active.record(Effect::Write)?;
         match bucket.swap(&key, seen.revision, value).await? {
             Swap::Done => Ok(()),
             Swap::Conflict(seen) => Err(CasFailure::Lost(Cas { bucket, key, seen })),

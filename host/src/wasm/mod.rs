@@ -28,3 +28,4 @@ pub use component::{Component, ComponentError, Facts, Generation};
 pub use engine::Sandbox;
 pub use instance::Launcher;
 pub use library::Library;
+pub use state::Reach;

@@ -1,22 +1,36 @@
-//! What happens to a guest's outgoing request: the network if its manifest grants that, otherwise
-//! the interface's own refusal.
+//! What happens to a guest's outgoing request: another service answers it, or the network, if its
+//! manifest grants that; otherwise the interface's own refusal does.
+
+mod failure;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, Request};
 use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks,
 };
 
+use self::failure::to_wasi;
 use super::active::Active;
+use super::proxy2::to_guest;
 use super::refusals::Refusals;
 use super::state::Blueprint;
-use crate::dispatch::Effect;
+use crate::body::{Body, BodyError};
+use crate::calls::service_of;
+use crate::config::ServiceName;
+use crate::dispatch::{Caller, Effect};
+use crate::ingress::REQUEST_ID;
+use crate::network::{Denial, Network, NetworkError, Timeouts};
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sent = Result<(http::Response<WasiBody>, Io), Error>;
+
+/// Longer than any deadline, which ends a call anyway.
+const FOR_EVER: Duration = Duration::from_hours(24);
 
 /// See the module.
 pub(super) struct Outbound {
@@ -34,24 +48,61 @@ impl Outbound {
         }
     }
 
-    /// Whether the manifest grants the request's scheme, host and port.
-    fn granted(&self, uri: &http::Uri) -> bool {
-        let Some(authority) = uri.authority() else {
-            return false;
+    /// Who calls the service `name`, and whether that is granted.
+    fn call(
+        &mut self,
+        name: &str,
+        request: &Request<WasiBody>,
+    ) -> Result<(Caller, ServiceName), Error> {
+        let (blueprint, uri) = (&self.blueprint, request.uri());
+        let usual = uri.port_u16().is_none_or(|port| port == 80)
+            && uri.scheme_str() == Some("http")
+            && uri.authority().is_some_and(|it| !it.as_str().contains('@'));
+        if !usual {
+            if self.refusals.first(&format!("service {name}")) {
+                warn!(service = %blueprint.service, called = name,
+                    "a call was refused; services are called at http://NAME.internal/PATH");
+            }
+            return Err(Error::HttpRequestUriInvalid);
+        }
+        let Some(granted) = blueprint.grants.services.get(name).cloned() else {
+            if self.refusals.first(&format!("service {name}")) {
+                warn!(service = %blueprint.service, called = name, manifest = %blueprint.manifest_file,
+                    "a call was refused; grants.services = [\"{name}\"] in the manifest would allow it");
+            }
+            return Err(Error::HttpRequestDenied);
         };
-        let scheme = uri.scheme_str().unwrap_or("https");
-        let port = authority
-            .port_u16()
-            .unwrap_or(if scheme == "http" { 80 } else { 443 });
-        // "user@host" would be dialled as a host name of its own
-        let plain = !authority.as_str().contains('@');
-        plain
-            && self
-                .blueprint
-                .grants
-                .http
-                .iter()
-                .any(|grant| grant.allows(scheme, authority.host(), port))
+        let caller = self.active.caller(request.headers().get(REQUEST_ID));
+        let caller = caller.ok_or_else(|| {
+            Error::InternalError(Some("there is no request that the call is part of".into()))
+        })?;
+        Ok((caller, granted))
+    }
+
+    /// Makes sure that a request may go out into the world, and records that it does.
+    fn go_out(&mut self, request: &Request<WasiBody>) -> Result<(), Error> {
+        let permitted = Network::permits(request.uri(), &self.blueprint.grants.http);
+        if let Err(error) = permitted {
+            self.refuse(&error);
+            return Err(to_wasi(&error));
+        }
+        let recorded = self.active.record(Effect::Outbound);
+        recorded.map_err(|superseded| Error::InternalError(Some(superseded.to_string())))
+    }
+
+    fn refuse(&mut self, error: &NetworkError) {
+        let (service, manifest) = (&self.blueprint.service, &self.blueprint.manifest_file);
+        match error {
+            NetworkError::Denied(Denial::NotGranted { origin }) if self.refusals.first(origin) => {
+                warn!(%service, origin, %manifest,
+                    "an outgoing request was refused; grants.http = [\"{origin}\"] in the manifest would allow it");
+            }
+            NetworkError::Denied(Denial::NotGranted { .. }) => {}
+            _ if self.refusals.first(&error.to_string()) => {
+                warn!(%service, %error, "an outgoing request was refused");
+            }
+            _ => {}
+        }
     }
 }
 
@@ -67,23 +118,74 @@ impl WasiHttpHooks for Outbound {
         options: Option<RequestOptions>,
         _response_processed: Io,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        if !self.granted(request.uri()) {
-            let uri = request.uri();
-            let origin = format!(
-                "{}://{}",
-                uri.scheme_str().unwrap_or("https"),
-                uri.authority().map_or("", |a| a.as_str())
-            );
-            if self.refusals.first(&origin) {
-                warn!(service = %self.blueprint.service, origin, manifest = %self.blueprint.manifest_file,
-                "an outgoing request was refused; grants.http = [\"{origin}\"] in the manifest would allow it");
-            }
-            return Box::new(async { Err(Error::HttpRequestDenied) });
+        let blueprint = Arc::clone(&self.blueprint);
+        if let Some(name) = request.uri().host().and_then(service_of) {
+            let name = name.to_ascii_lowercase();
+            return match self.call(&name, &request) {
+                Ok((caller, name)) => Box::new(ask(blueprint, caller, name, request, options)),
+                Err(error) => Box::new(async { Err(error) }),
+            };
         }
-        self.active.record(Effect::Outbound);
-        Box::new(async move {
-            let (response, io) = wasmtime_wasi_http::default_send_request(request, options).await?;
-            Ok((response.map(BodyExt::boxed_unsync), Box::new(io) as Io))
-        })
+        match self.go_out(&request) {
+            Ok(()) => Box::new(send(blueprint, request, options)),
+            Err(error) => Box::new(async { Err(error) }),
+        }
     }
+}
+
+/// Has another service answer. Its effects, if it has any, are recorded as they happen.
+async fn ask(
+    blueprint: Arc<Blueprint>,
+    caller: Caller,
+    name: ServiceName,
+    request: Request<WasiBody>,
+    options: Option<RequestOptions>,
+) -> Sent {
+    let patience = options.and_then(|options| options.first_byte_timeout);
+    let until = Instant::now() + patience.unwrap_or(FOR_EVER);
+    let request = request
+        .map(|body| Body::stream(body.map_err(|error| BodyError::Client(error.to_string()))));
+    let answer = blueprint.reach.calls.http(caller, &name, request);
+    let response = timeout_at(until, answer).await;
+    let response = response.map_err(|_| Error::ConnectionReadTimeout)?;
+    Ok(received(response, to_guest))
+}
+
+/// Has the network answer.
+async fn send(
+    blueprint: Arc<Blueprint>,
+    request: Request<WasiBody>,
+    options: Option<RequestOptions>,
+) -> Sent {
+    let timeouts = options.map_or_else(Timeouts::default, |options| Timeouts {
+        connect: options.connect_timeout,
+        first_byte: options.first_byte_timeout,
+        between_bytes: options.between_bytes_timeout,
+    });
+    let request = request.map(|body| body.map_err(|error| error.to_string()));
+    let sent = blueprint
+        .network
+        .send(request, &blueprint.grants.http, timeouts);
+    match sent.await {
+        Ok(response) => Ok(received(response, to_wasi)),
+        Err(error) => {
+            // where a name leads is the operator's to know, not the guest's
+            if matches!(error, NetworkError::IpProhibited { .. }) {
+                warn!(service = %blueprint.service, %error, "an outgoing request was refused");
+            }
+            Err(to_wasi(&error))
+        }
+    }
+}
+
+/// A response as the interface wants it; there is nothing left to be driven.
+fn received<B>(
+    response: http::Response<B>,
+    to_wasi: fn(&B::Error) -> Error,
+) -> (http::Response<WasiBody>, Io)
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+{
+    let response = response.map(|body| body.map_err(move |error| to_wasi(&error)).boxed_unsync());
+    (response, Box::new(async { Ok(()) }))
 }

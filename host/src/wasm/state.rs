@@ -11,8 +11,10 @@ use super::limits::MemoryLimit;
 use super::outbound::Outbound;
 use super::refusals::Refusals;
 use super::stdio::GuestLog;
+use crate::calls::Calls;
 use crate::config::{Grants, Log};
 use crate::keyvalue::Store as KeyValueStore;
+use crate::network::Network;
 use crate::service::exit::InstanceId;
 use crate::service::lease::Vitals;
 
@@ -22,6 +24,17 @@ const MAX_HANDLES: usize = 10_000;
 /// Bytes of random that a guest may ask for in one call.
 const MAX_RANDOM: u64 = 1 << 20;
 
+/// What guests can reach through the host, if their manifests grant it.
+#[derive(Clone)]
+pub struct Reach {
+    /// Where buckets are.
+    pub keyvalue: Arc<dyn KeyValueStore>,
+    /// The way to other services.
+    pub calls: Arc<Calls>,
+    /// The way out of the host.
+    pub network: Network,
+}
+
 /// What an instance is made from, the same for all instances of a release.
 pub(super) struct Blueprint {
     /// The service, for logs.
@@ -30,8 +43,10 @@ pub(super) struct Blueprint {
     pub manifest_file: Arc<str>,
     /// What the guest may do.
     pub grants: Arc<Grants>,
-    /// Where buckets are.
-    pub keyvalue: Arc<dyn KeyValueStore>,
+    /// What it may be let to.
+    pub reach: Reach,
+    /// The way out of the host, with connections of the release's own.
+    pub network: Network,
     /// Bytes of memory.
     pub memory: usize,
     /// How much the guest may log.

@@ -15,9 +15,11 @@ use http::{Request, Response};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 use wharf::body::{ReplayBody, empty};
+use wharf::calls::Calls;
 use wharf::config::{Config, Isolation, Manifest, ServiceName};
 use wharf::dispatch::{Job, RequestId};
 use wharf::keyvalue::EmbeddedStore;
+use wharf::network::{Network, Settings};
 use wharf::router::{Pattern, Table};
 use wharf::service::balance::{Load, choose};
 use wharf::service::exit::{Exit, ExitReason};
@@ -25,7 +27,7 @@ use wharf::service::launch::{Ended, Launch, Seat};
 use wharf::service::pool::{Pool, PoolLimits};
 use wharf::service::supervisor::{Crew, Supervisor};
 use wharf::service::{Ledger, Release, ReleaseInfo, Service};
-use wharf::wasm::{Launcher, Sandbox};
+use wharf::wasm::{Launcher, Reach, Sandbox};
 use wharf_tests::build::{build_guests, root};
 
 #[global_allocator]
@@ -124,7 +126,7 @@ impl Scene {
                 head: request.into_parts().0,
                 body: ReplayBody::new(empty(), 0, 0),
                 deadline: Instant::now() + Duration::from_secs(30),
-                hops: 0,
+                caller: None,
             };
             let answer = self.service.dispatch(&self.release, &job);
             self.runtime.block_on(answer).expect("there is an answer")
@@ -194,7 +196,11 @@ fn guest_scene(guest: &str, isolation: Isolation) -> Scene {
             manifest,
             "bench.toml",
             &config.log,
-            Arc::new(keyvalue),
+            Reach {
+                keyvalue: Arc::new(keyvalue),
+                calls: Calls::new(Arc::default()),
+                network: Network::new(Settings::default()).expect("there is TLS"),
+            },
         ))
     })
 }

@@ -9,7 +9,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::decode::{TOML_PRIVATE, quote, section};
 use super::section::Section;
-use crate::config::{ConfigError, Grants, InvalidHttpGrant, Setting};
+use crate::config::{ConfigError, Grants, InvalidHttpGrant, InvalidName, Setting};
 
 const SETTING: &str = r#"a string, or { from_env = "VARIABLE" }"#;
 
@@ -22,6 +22,7 @@ pub(super) struct RawGrants {
     #[serde(deserialize_with = "section")]
     env: BTreeMap<String, RawSetting>,
     http: Vec<String>,
+    services: Vec<String>,
 }
 
 /// A setting as it is written: the value itself, or where to find it.
@@ -41,7 +42,13 @@ impl RawGrants {
                 at.refuse(&format!("http[{index}]"), error.to_string())
             })
         });
+        let services = self.services.iter().enumerate().map(|(index, name)| {
+            name.parse().map_err(|error: InvalidName| {
+                at.refuse(&format!("services[{index}]"), error.to_string())
+            })
+        });
         Ok(Grants {
+            services: services.collect::<Result<_, _>>()?,
             http: http.collect::<Result<_, _>>()?,
             keyvalue: buckets(at, self.keyvalue)?,
             config: settings(at, "config", self.config, environment)?,

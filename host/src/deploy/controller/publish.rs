@@ -11,7 +11,7 @@ use super::{Controller, Ended, Entry};
 use crate::config::ServiceName;
 use crate::deploy::fingerprint::Fingerprint;
 use crate::deploy::prepare::Judged;
-use crate::ingress::Target;
+use crate::exchange::Target;
 use crate::router::{Conflict, Table};
 use crate::service::{Release, Service};
 

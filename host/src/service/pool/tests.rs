@@ -30,13 +30,17 @@ fn soon() -> Instant {
 async fn the_least_busy_instance_gets_the_job_and_the_rest_wait_in_order() {
     let pool = Pool::new(limits());
     let _boxes = (add(&pool, 1, 1), add(&pool, 2, 1));
-    let first = pool.acquire(soon()).await.unwrap();
-    let second = pool.acquire(soon()).await.unwrap();
+    let first = pool.acquire(soon(), None).await.unwrap();
+    let second = pool.acquire(soon(), None).await.unwrap();
     assert_ne!(first.instance(), second.instance());
 
     let waiting = tokio::spawn({
         let pool = Arc::clone(&pool);
-        async move { pool.acquire(soon()).await.map(|lease| lease.instance()) }
+        async move {
+            pool.acquire(soon(), None)
+                .await
+                .map(|lease| lease.instance())
+        }
     });
     tokio::task::yield_now().await;
     assert_eq!(pool.load(), (2, 1));
@@ -51,35 +55,41 @@ async fn a_full_queue_refuses_at_once_and_a_long_wait_ends() {
     let waiters: Vec<_> = (0..2)
         .map(|_| {
             let pool = Arc::clone(&pool);
-            tokio::spawn(async move { pool.acquire(soon()).await.err() })
+            tokio::spawn(async move { pool.acquire(soon(), None).await.err() })
         })
         .collect();
     tokio::task::yield_now().await;
     let before = Instant::now();
-    assert_eq!(pool.acquire(soon()).await.err(), Some(Refused::Overloaded));
+    assert_eq!(
+        pool.acquire(soon(), None).await.err(),
+        Some(Refused::Overloaded)
+    );
     assert_eq!(before.elapsed(), Duration::ZERO);
     for waiter in waiters {
         assert_eq!(waiter.await.unwrap(), Some(Refused::Overloaded));
     }
     assert_eq!(before.elapsed().as_secs(), 5);
     let deadline = Instant::now() + Duration::from_secs(1);
-    assert_eq!(pool.acquire(deadline).await.err(), Some(Refused::Deadline));
+    assert_eq!(
+        pool.acquire(deadline, None).await.err(),
+        Some(Refused::Deadline)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_place_given_to_somebody_who_left_goes_to_the_next() {
     let pool = Pool::new(limits());
     let _mailbox = add(&pool, 1, 1);
-    let held = pool.acquire(soon()).await.unwrap();
+    let held = pool.acquire(soon(), None).await.unwrap();
     let gone = tokio::spawn({
         let pool = Arc::clone(&pool);
-        async move { pool.acquire(soon()).await.map(drop) }
+        async move { pool.acquire(soon(), None).await.map(drop) }
     });
     tokio::task::yield_now().await;
     gone.abort();
     let _ = gone.await;
     drop(held);
-    assert!(pool.acquire(soon()).await.is_ok());
+    assert!(pool.acquire(soon(), None).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,11 +97,11 @@ async fn a_worn_out_instance_is_closed_when_its_last_lease_is_back() {
     let pool = Pool::new(limits());
     let (mut inbox, _) = add(&pool, 1, 2);
     for _ in 0..2 {
-        pool.acquire(soon()).await.unwrap().mark_served();
+        pool.acquire(soon(), None).await.unwrap().mark_served();
     }
     let (last, other) = (
-        pool.acquire(soon()).await.unwrap(),
-        pool.acquire(soon()).await.unwrap(),
+        pool.acquire(soon(), None).await.unwrap(),
+        pool.acquire(soon(), None).await.unwrap(),
     );
     last.mark_served();
     drop(last);
@@ -103,7 +113,7 @@ async fn a_worn_out_instance_is_closed_when_its_last_lease_is_back() {
     assert!(inbox.recv().await.is_none());
 
     let (mut inbox, vitals) = add(&pool, 2, 1);
-    let lease = pool.acquire(soon()).await.unwrap();
+    let lease = pool.acquire(soon(), None).await.unwrap();
     vitals.memory.store(1000, Ordering::Relaxed);
     drop(lease);
     assert!(inbox.recv().await.is_none());
@@ -114,7 +124,7 @@ async fn an_open_breaker_refuses_and_says_when_to_come_back() {
     let pool = Pool::new(limits());
     let waiter = tokio::spawn({
         let pool = Arc::clone(&pool);
-        async move { pool.acquire(soon()).await.err() }
+        async move { pool.acquire(soon(), None).await.err() }
     });
     tokio::task::yield_now().await;
     let until = Instant::now() + Duration::from_secs(10);
@@ -123,16 +133,19 @@ async fn an_open_breaker_refuses_and_says_when_to_come_back() {
         retry_after: Duration::from_secs(10),
     });
     assert_eq!(waiter.await.unwrap(), refusal);
-    assert_eq!(pool.acquire(soon()).await.err(), refusal);
+    assert_eq!(pool.acquire(soon(), None).await.err(), refusal);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drain_waits_for_the_last_lease_and_takes_no_new_jobs() {
     let pool = Pool::new(limits());
     let _mailbox = add(&pool, 1, 1);
-    let lease = pool.acquire(soon()).await.unwrap();
+    let lease = pool.acquire(soon(), None).await.unwrap();
     pool.set_phase(Phase::Draining);
-    assert_eq!(pool.acquire(soon()).await.err(), Some(Refused::Closed));
+    assert_eq!(
+        pool.acquire(soon(), None).await.err(),
+        Some(Refused::Closed)
+    );
     let drained = tokio::spawn({
         let pool = Arc::clone(&pool);
         async move { pool.drained().await }
@@ -147,11 +160,11 @@ async fn a_drain_waits_for_the_last_lease_and_takes_no_new_jobs() {
 async fn a_place_that_comes_when_time_is_nearly_up_goes_to_somebody_else() {
     let pool = Pool::new(limits());
     let _mailbox = add(&pool, 1, 1);
-    let held = pool.acquire(soon()).await.unwrap();
+    let held = pool.acquire(soon(), None).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(1);
     let late = tokio::spawn({
         let pool = Arc::clone(&pool);
-        async move { pool.acquire(deadline).await.err() }
+        async move { pool.acquire(deadline, None).await.err() }
     });
     tokio::time::sleep(Duration::from_millis(998)).await;
     drop(held);

@@ -307,7 +307,7 @@ fn consume(request: Request) -> (StreamReader<u8>, IncomingTrailers) {
     Request::consume_body(request, outcome)
 }
 
-/// `url`: what came back, as `{"status"}` or `{"error"}`.
+/// `url`: what came back, as `{"status", "body"}` or `{"error"}`.
 async fn outbound(query: &Query) -> Value {
     let url = query.text("url").unwrap_or_default();
     let rest = url.strip_prefix("http://").unwrap_or(url);
@@ -322,7 +322,14 @@ async fn outbound(query: &Query) -> Value {
         .and_then(|()| request.set_path_with_query(Some(path)));
     built.expect("the test's URL is well formed");
     match wasip3::http::client::send(request).await {
-        Ok(response) => json!({ "status": response.get_status_code() }),
+        Ok(response) => {
+            let status = response.get_status_code();
+            let (told, outcome) = wit_future::new(|| Ok(()));
+            drop(told);
+            let (body, _trailers) = Response::consume_body(response, outcome);
+            let body = body.collect().await;
+            json!({ "status": status, "body": String::from_utf8_lossy(&body) })
+        }
         Err(error) => json!({ "error": format!("{error:?}") }),
     }
 }
