@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use super::calling::Calls;
 use super::exit::InstanceId;
 use super::mailbox::Mailbox;
 use super::pool::Pool;
@@ -27,6 +28,8 @@ pub struct Lease {
     vitals: Arc<Vitals>,
     served: AtomicBool,
     abandoned: AtomicBool,
+    /// What the holder waits for.
+    pub(super) calls: Calls,
 }
 
 impl Lease {
@@ -43,6 +46,7 @@ impl Lease {
             vitals,
             served: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
+            calls: Calls::default(),
         }
     }
 

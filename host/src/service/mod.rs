@@ -8,6 +8,7 @@
 
 mod ahead;
 pub mod balance;
+pub mod calling;
 mod drive;
 pub mod exit;
 pub mod failover;
@@ -20,7 +21,6 @@ pub mod pool;
 mod queue;
 pub mod restart;
 pub mod status;
-mod stuck;
 pub mod supervisor;
 
 use std::collections::BTreeMap;
@@ -35,6 +35,7 @@ use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
+use self::calling::Calling;
 use self::exit::{ExitLog, ExitReason, InstanceId, unix_seconds};
 use self::failover::{Interrupted, RetryBudget};
 use self::guarded::{Guarded, Waiting};
@@ -170,15 +171,16 @@ impl Service {
         job: &Job,
     ) -> Result<Response<Body>, DispatchError> {
         self.requests.add(0, 1);
+        let place = job
+            .caller
+            .as_ref()
+            .and_then(|caller| caller.place.upgrade());
+        let calling = place.map(Calling::begin);
         let mut successor = None;
         let mut tries = 0;
         loop {
             let release = successor.as_ref().unwrap_or(release);
-            let lease = match release
-                .pool
-                .acquire(job.deadline, job.caller.as_ref())
-                .await
-            {
+            let lease = match release.pool.acquire(job.deadline, calling.as_ref()).await {
                 Ok(lease) => Arc::new(lease),
                 Err(Refused::Closed) => {
                     successor = Some(self.successor(release)?);
@@ -186,6 +188,9 @@ impl Service {
                 }
                 Err(refused) => return Err(self.shed(refused)),
             };
+            if let Some(calling) = &calling {
+                calling.runs_in(&lease);
+            }
             tries += 1;
             let (reply, mut answer) = oneshot::channel();
             let callers = job.caller.as_ref().map(|caller| caller.effects.clone());

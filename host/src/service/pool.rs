@@ -24,15 +24,14 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::balance::{self, Load};
+use super::calling::{self, Calling};
 use super::exit::InstanceId;
 use super::failover::MIN_TIME_LEFT;
 use super::lease::{Lease, Vitals};
 use super::mailbox::Mailbox;
 use super::queue::Queue;
 use super::status::{InstanceState, InstanceStatus};
-use super::stuck::is_stuck;
 use crate::config::Manifest;
-use crate::dispatch::Caller;
 
 /// The limits a pool works under.
 #[derive(Clone, Debug)]
@@ -116,15 +115,8 @@ struct State {
     turn: usize,
     queue: Queue<Result<Lease, Refused>>,
     served: u64,
-    /// Which of the leases, by address, wait for a place in which pool.
-    waits: Vec<(usize, Arc<Pool>)>,
-}
-
-impl PartialEq for Pool {
-    /// A pool is equal to nothing but itself.
-    fn eq(&self, other: &Self) -> bool {
-        std::ptr::eq(self, other)
-    }
+    /// The leases whose holders have called other services and wait for them.
+    callers: Vec<Arc<Lease>>,
 }
 
 /// The instances of one release.
@@ -146,7 +138,7 @@ impl Pool {
             turn: 0,
             queue: Queue::new(limits.queue),
             served: 0,
-            waits: Vec::new(),
+            callers: Vec::new(),
         };
         Arc::new(Self {
             limits,
@@ -156,7 +148,8 @@ impl Pool {
         })
     }
 
-    /// A place for one job, waiting for it if need be; for `caller`, if it is a call.
+    /// A place for one job, waiting for it if need be; for the call `calling`, if it
+    /// is one whose caller is known.
     ///
     /// # Errors
     ///
@@ -164,7 +157,7 @@ impl Pool {
     pub async fn acquire(
         self: &Arc<Self>,
         deadline: Instant,
-        caller: Option<&Caller>,
+        calling: Option<&Calling>,
     ) -> Result<Lease, Refused> {
         let waiter = {
             let mut state = self.state.lock();
@@ -184,10 +177,11 @@ impl Pool {
             }
             state.queue.join().map_err(|_| Refused::Overloaded)?
         };
-        let holder = caller.and_then(|caller| caller.place.upgrade());
-        let _waits = holder.map(|place| Waits::note(place, self));
-        if caller.is_some() && is_stuck(Arc::clone(self), |pool| pool.waits()) {
-            return Err(Refused::Stuck);
+        if let Some(calling) = calling {
+            calling.waits_for_place(self);
+            if calling::is_stuck(self) {
+                return Err(Refused::Stuck);
+            }
         }
         let patience = Instant::now() + self.limits.queue_wait;
         match timeout_at(deadline.min(patience), waiter).await {
@@ -319,16 +313,29 @@ impl Pool {
         state.slots.iter().map(describe).collect()
     }
 
-    /// The pools that the holders of all places wait for; `None` if one of them doesn't wait, or a
-    /// place is free, or may come.
-    fn waits(&self) -> Option<Vec<Arc<Self>>> {
+    /// The leases of all places, if their holders all wait for calls; `None` if one of them doesn't,
+    /// or a place is free.
+    pub(super) fn all_calling(&self) -> Option<Vec<Arc<Lease>>> {
         let state = self.state.lock();
         let held: usize = state.slots.iter().map(|slot| slot.in_flight).sum();
-        let mut waiting: Vec<_> = state.waits.iter().map(|(lease, _)| lease).collect();
-        waiting.sort_unstable();
-        waiting.dedup();
-        let all = held > 0 && waiting.len() == held && state.free_slot().is_none();
-        all.then(|| state.waits.iter().map(|(_, on)| Arc::clone(on)).collect())
+        let all = held > 0 && state.callers.len() == held && state.free_slot().is_none();
+        all.then(|| state.callers.clone())
+    }
+
+    /// The holder of a lease waits for calls, or does no more.
+    pub(super) fn note_calling(&self, lease: &Arc<Lease>, calls: bool) {
+        let callers = &mut self.state.lock().callers;
+        let found = callers.iter().position(|one| Arc::ptr_eq(one, lease));
+        let left = match found {
+            Some(index) if !calls => Some(callers.swap_remove(index)),
+            None if calls => {
+                callers.push(Arc::clone(lease));
+                None
+            }
+            _ => None,
+        };
+        // the last of a lease goes back to the pool, which takes the lock
+        drop(left);
     }
 
     /// A lease came back.
@@ -413,32 +420,6 @@ impl State {
 
     fn is_idle(&mut self) -> bool {
         self.queue.is_empty() && self.slots.iter().all(|slot| slot.in_flight == 0)
-    }
-}
-
-/// The holder of a place waits for one in another pool, or in the same.
-struct Waits {
-    place: Arc<Lease>,
-    on: Arc<Pool>,
-}
-
-impl Waits {
-    fn note(place: Arc<Lease>, on: &Arc<Pool>) -> Self {
-        let wait = (Arc::as_ptr(&place) as usize, Arc::clone(on));
-        place.pool().state.lock().waits.push(wait);
-        let on = Arc::clone(on);
-        Self { place, on }
-    }
-}
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        let waits = &mut self.place.pool().state.lock().waits;
-        let key = Arc::as_ptr(&self.place) as usize;
-        let this = |(place, on): &(usize, Arc<Pool>)| *place == key && Arc::ptr_eq(on, &self.on);
-        if let Some(index) = waits.iter().position(this) {
-            waits.swap_remove(index);
-        }
     }
 }
 
