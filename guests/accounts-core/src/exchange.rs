@@ -8,6 +8,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 use serde::Serialize;
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::credentials::Credentials;
@@ -23,10 +24,19 @@ where
     B: Body,
     B::Error: std::fmt::Display,
 {
+    Ok(Credentials::parse(&document(request).await?)?)
+}
+
+/// Reads a request's body, which has to be JSON by its header fields. It is not parsed, and wiped
+/// from memory when dropped.
+pub async fn document<B>(request: Request<B>) -> Result<Zeroizing<Vec<u8>>, Problem>
+where
+    B: Body,
+    B::Error: std::fmt::Display,
+{
     let (head, body) = request.into_parts();
     require_json(&head.headers)?;
-    let body = read(&head.headers, body).await?;
-    Ok(Credentials::parse(&body)?)
+    Ok(read(&head.headers, body).await?)
 }
 
 /// An answer in JSON.
@@ -86,8 +96,20 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Reads a body, as far as it is not too long.
-async fn read<B>(headers: &HeaderMap, body: B) -> Result<Zeroizing<Vec<u8>>, Problem>
+/// Why a body could not be read.
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// It is longer than [`MAX_BODY`].
+    #[error("the body must not be longer than {MAX_BODY} bytes")]
+    TooLong,
+    /// It ended before its end.
+    #[error("the body broke off: {0}")]
+    BrokeOff(String),
+}
+
+/// Reads the body of the message with these header fields, as far as it is not too long. It is wiped
+/// from memory when dropped.
+pub async fn read<B>(headers: &HeaderMap, body: B) -> Result<Zeroizing<Vec<u8>>, BodyError>
 where
     B: Body,
     B::Error: std::fmt::Display,
@@ -99,19 +121,18 @@ where
         .and_then(|length| length.parse::<u64>().ok())
         .unwrap_or_default();
     if usize::try_from(announced).map_or(true, |length| length > MAX_BODY) {
-        return Err(Problem::too_large(MAX_BODY));
+        return Err(BodyError::TooLong);
     }
     // As much as there can be at once: growing would leave copies behind that are not wiped.
     let mut whole = Zeroizing::new(Vec::with_capacity(MAX_BODY));
     let mut body = std::pin::pin!(body);
     while let Some(frame) = body.frame().await {
-        let frame =
-            frame.map_err(|error| Problem::bad_request(format!("The body broke off: {error}.")))?;
+        let frame = frame.map_err(|error| BodyError::BrokeOff(error.to_string()))?;
         let Ok(mut data) = frame.into_data() else {
             continue; // trailers
         };
         if data.remaining() > MAX_BODY - whole.len() {
-            return Err(Problem::too_large(MAX_BODY));
+            return Err(BodyError::TooLong);
         }
         while data.has_remaining() {
             let chunk = data.chunk();

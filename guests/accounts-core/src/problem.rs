@@ -1,15 +1,18 @@
 //! Refusals and failures, as problem+json (RFC 9457).
 //!
 //! All are of the type `about:blank`: the status says what kind of problem it is, `detail` says
-//! what to do, and a 422 names the member that is wrong in `field`.
+//! what to do, and a 422 names the member that is wrong in `field`. A service can add members of its
+//! own.
 
 use http::header::{
     ACCEPT, ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::credentials::CredentialsError;
+use crate::exchange::BodyError;
 use crate::name::NameError;
 use crate::password::{HashError, PasswordError};
 use crate::settings::SettingsError;
@@ -20,7 +23,7 @@ use crate::store::StoreError;
 pub struct Problem {
     status: StatusCode,
     detail: String,
-    field: Option<&'static str>,
+    members: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
     cause: Option<String>,
 }
@@ -31,8 +34,8 @@ struct Document<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'static str>,
+    #[serde(flatten)]
+    members: &'a Map<String, Value>,
 }
 
 impl Problem {
@@ -42,7 +45,7 @@ impl Problem {
         Self {
             status,
             detail,
-            field: None,
+            members: Map::new(),
             headers: Vec::new(),
             cause: None,
         }
@@ -82,12 +85,6 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, detail)
     }
 
-    /// 413: the body is longer than `limit` bytes.
-    pub fn too_large(limit: usize) -> Self {
-        let detail = format!("The body must not be longer than {limit} bytes.");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-    }
-
     /// 415: the body is not `application/json`.
     pub fn unsupported_media_type(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
@@ -96,11 +93,7 @@ impl Problem {
 
     /// 422: the member `field` of the body is wrong.
     pub fn invalid(field: &'static str, detail: impl Into<String>) -> Self {
-        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
-        Self {
-            field: Some(field),
-            ..problem
-        }
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail).member("field", field)
     }
 
     /// 429: not before so many seconds have passed.
@@ -111,14 +104,32 @@ impl Problem {
 
     /// 500: the client can do nothing about it. `cause` is for the operator's log, not for it.
     pub fn internal(cause: &impl ToString) -> Self {
-        let problem = Self::new(
+        Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "The service failed; its log says why.",
-        );
-        Self {
-            cause: Some(cause.to_string()),
-            ..problem
-        }
+        )
+        .caused_by(cause)
+    }
+
+    /// With a member of its own in the document.
+    #[must_use]
+    pub fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.members.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// With a header field.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// With what the operator should read in the log.
+    #[must_use]
+    pub fn caused_by(mut self, cause: &impl ToString) -> Self {
+        self.cause = Some(cause.to_string());
+        self
     }
 
     /// What the operator should read in the log; `None` if the fault is the client's.
@@ -133,9 +144,9 @@ impl Problem {
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
             detail: &self.detail,
-            field: self.field,
+            members: &self.members,
         };
-        // A document of strings and one number always has a JSON form.
+        // A document of JSON values always has a JSON form.
         let mut response = Response::new(serde_json::to_vec(&document).unwrap_or_default());
         *response.status_mut() = self.status;
         response.headers_mut().extend(self.headers);
@@ -143,10 +154,14 @@ impl Problem {
         response.headers_mut().insert(CONTENT_TYPE, media_type);
         response
     }
+}
 
-    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.push((name, value));
-        self
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLong => Self::new(StatusCode::PAYLOAD_TOO_LARGE, sentence(&error)),
+            BodyError::BrokeOff(_) => Self::bad_request(sentence(&error)),
+        }
     }
 }
 
@@ -181,12 +196,9 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::Contended => {
                 let detail = "Too many requests change the same thing at once. Try again.";
-                let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, detail);
-                Self {
-                    cause: Some(error.to_string()),
-                    ..problem
-                }
-                .with(RETRY_AFTER, HeaderValue::from(1))
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                    .with(RETRY_AFTER, HeaderValue::from(1))
+                    .caused_by(&error)
             }
             error => Self::internal(&error),
         }

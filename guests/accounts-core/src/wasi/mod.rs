@@ -37,21 +37,29 @@ impl Host {
     }
 }
 
-/// Answers a request with what `handle` makes of it. Whatever the operator should know goes to
-/// standard error, one line.
+/// A body that the host hands over.
+pub type Incoming = UnsyncBoxBody<Bytes, Error>;
+
+/// As [`answer_alone`], with what `handle` needs of the host.
 pub async fn answer<F>(request: Request<Body>, handle: F) -> Result<Response<Body>, Error>
 where
-    F: AsyncFnOnce(
-        Request<UnsyncBoxBody<Bytes, Error>>,
-        &Host,
-    ) -> Result<Response<Vec<u8>>, Problem>,
+    F: AsyncFnOnce(Request<Incoming>, &Host) -> Result<Response<Vec<u8>>, Problem>,
 {
-    let method = request.method().clone();
     let host = Host {
         store: Bucket::new(BUCKET),
         settings: Config,
     };
-    let result = handle(request.map(Body::into_boxed_body), &host).await;
+    answer_alone(request, async |request| handle(request, &host).await).await
+}
+
+/// Answers a request with what `handle` makes of it. Whatever the operator should know goes to
+/// standard error, one line.
+pub async fn answer_alone<F>(request: Request<Body>, handle: F) -> Result<Response<Body>, Error>
+where
+    F: AsyncFnOnce(Request<Incoming>) -> Result<Response<Vec<u8>>, Problem>,
+{
+    let method = request.method().clone();
+    let result = handle(request.map(Body::into_boxed_body)).await;
     let response = result.unwrap_or_else(|problem| {
         if let Some(cause) = problem.cause() {
             eprintln!("{cause}");
