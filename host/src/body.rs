@@ -15,7 +15,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 pub use replay::ReplayBody;
 
-use crate::service::exit::ExitReason;
+use crate::service::exit::Death;
 
 /// A body, whoever makes it. Most have no bytes, or all of them at hand, and cost no box.
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub enum BodyError {
     Guest(String),
     /// The instance that was making the body ended.
     #[error("the instance that was making the body ended: {0}")]
-    Died(ExitReason),
+    Died(Death),
     /// An earlier attempt's body was read after the request had been handed to another instance.
     #[error("this attempt was given up; its body went to another")]
     Superseded,

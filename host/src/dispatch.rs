@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::body::{Body, ReplayBody};
 use crate::config::Limits;
-use crate::service::exit::ExitReason;
+use crate::service::exit::{Death, ExitReason};
 use crate::service::lease::Lease;
 
 /// Names one request in answers, logs and exit records. 1 to 64 of `[A-Za-z0-9._-]`.
@@ -166,11 +166,11 @@ pub struct Line {
 }
 
 impl Line {
-    /// The line of a request.
-    pub fn of<B>(request: &Request<B>) -> Self {
+    /// The line of a request with this head.
+    pub fn new(head: &Parts) -> Self {
         Self {
-            method: request.method().clone(),
-            target: request.uri().path_and_query().cloned(),
+            method: head.method.clone(),
+            target: head.uri.path_and_query().cloned(),
         }
     }
 }
@@ -196,6 +196,8 @@ pub struct Attempt {
     pub deadline: Instant,
     /// The number of this try; 1 for the first.
     pub tries: u32,
+    /// Requests like this one have ended an instance before.
+    pub suspect: bool,
     /// How many calls from service to service led here; 0 for a request from outside.
     pub depth: u8,
     /// Where this try's effects are recorded.
@@ -217,7 +219,7 @@ pub enum AttemptError {
     NotStarted,
     /// The instance ended while it worked on the request.
     #[error("the instance ended: {0}")]
-    Died(ExitReason),
+    Died(Death),
     /// The guest answered with an error of its interface instead of a response, or with nothing.
     /// The instance lives on.
     #[error("{0}")]
@@ -249,6 +251,14 @@ pub enum DispatchError {
     /// The deadline passed.
     #[error("the service did not answer in time")]
     Deadline,
+    /// Requests like this one have ended one instance after the other.
+    #[error(
+        "requests like this one ended one instance of the service after the other; they are refused for a while"
+    )]
+    Quarantined {
+        /// When one is let through again, to see whether that has changed.
+        retry_after: Duration,
+    },
     /// The instance ended while it worked on the request, and a replay was not allowed.
     #[error("the instance that worked on the request ended: {reason}; {verdict}")]
     Interrupted {

@@ -34,9 +34,11 @@ mod matching;
 mod misbehaviour;
 mod neighbours;
 mod overtime;
+mod poison;
 mod protocols;
 mod refusal;
 mod routes;
+mod signup;
 mod supervision;
 mod variants;
 

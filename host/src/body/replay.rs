@@ -69,6 +69,13 @@ impl ReplayBody {
         !source.spilled && source.broken.is_none()
     }
 
+    /// All of the body, in the pieces in which it came; `None` if some of it is not here, or not yet.
+    pub fn whole(&self) -> Option<Vec<Bytes>> {
+        let source = self.0.lock();
+        let whole = source.stream.is_none() && !source.spilled && source.broken.is_none();
+        whole.then(|| source.kept.clone())
+    }
+
     /// Whether the client sent more than the limit.
     pub fn too_large(&self) -> bool {
         self.0.lock().broken == Some(Broken::TooLarge)

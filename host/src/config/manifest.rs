@@ -78,10 +78,22 @@ pub struct Limits {
 }
 
 /// What becomes of a request whose instance died.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failover {
     /// Which requests are run again.
     pub replay: Replay,
+    /// For how long a request is refused whose like ended three instances in a row; 60 s, and longer
+    /// each time it happens again. Zero: never.
+    pub quarantine: Duration,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            replay: Replay::default(),
+            quarantine: Duration::from_mins(1),
+        }
+    }
 }
 
 /// Which interrupted requests are run again on another instance.

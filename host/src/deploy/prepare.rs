@@ -14,6 +14,7 @@ use super::fingerprint::{Files, Fingerprint, Stamp, sha256};
 use super::scan::Sighting;
 use crate::config::{Config, Manifest, ServiceName};
 use crate::service::pool::{Pool, PoolLimits};
+use crate::service::quarantine::Ward;
 use crate::service::supervisor::{Crew, Supervisor};
 use crate::service::{Ledger, Release, ReleaseInfo, Service};
 use crate::wasm::{Component, Launcher, Library, Reach, Sandbox};
@@ -246,6 +247,7 @@ async fn warm(
         ),
     }
     Ok(Arc::new(Release {
+        ward: Ward::new(manifest.failover.quarantine),
         info,
         manifest,
         pool,

@@ -95,6 +95,9 @@ impl From<&DispatchError> for Problem {
             DispatchError::Overloaded { retry_after } | DispatchError::Broken { retry_after } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(*retry_after)
             }
+            DispatchError::Quarantined { retry_after } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail).retry_after(*retry_after)
+            }
             DispatchError::Gone | DispatchError::Stuck => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
                     .retry_after(Duration::from_secs(1))

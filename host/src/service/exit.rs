@@ -45,6 +45,34 @@ pub enum ExitReason {
     Host,
 }
 
+/// How an instance ended under a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// Why.
+    pub reason: ExitReason,
+    /// Other requests were in the instance, and any of them may have been the cause.
+    pub in_company: bool,
+    /// The guest was running, not waiting for something.
+    pub computing: bool,
+}
+
+impl Death {
+    /// The end of an instance in which nothing else was known to go on.
+    pub fn of(reason: ExitReason) -> Self {
+        Self {
+            reason,
+            in_company: false,
+            computing: false,
+        }
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
 impl ExitReason {
     /// All reasons, for metrics that start at zero.
     pub const ALL: [Self; 8] = [

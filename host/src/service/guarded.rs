@@ -18,7 +18,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ahead::Ahead;
-use super::exit::ExitReason;
+use super::exit::Death;
 use super::lease::Lease;
 use crate::body::{Body, BodyError, ReplayBody, full};
 
@@ -47,13 +47,13 @@ impl Guarded {
         lease: Arc<Lease>,
         request: ReplayBody,
         deadline: Instant,
-    ) -> Result<Response<Body>, ExitReason> {
+    ) -> Result<Response<Body>, Death> {
         let (head, mut inner) = response.into_parts();
         let length = head.headers.get(CONTENT_LENGTH);
         let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let taken = Ahead::take(&mut inner, &lease);
-        if let Some(Err(BodyError::Died(reason))) = taken.frames.back() {
-            return Err(*reason);
+        if let Some(Err(BodyError::Died(death))) = taken.frames.back() {
+            return Err(*death);
         }
         let whole = taken.over && announced.is_none_or(|length| length == taken.bytes as u64);
         let joined = if whole { taken.join() } else { None };

@@ -18,6 +18,7 @@ pub mod launch;
 pub mod lease;
 pub mod mailbox;
 pub mod pool;
+pub mod quarantine;
 mod queue;
 pub mod restart;
 pub mod status;
@@ -36,12 +37,15 @@ use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
 use self::calling::Calling;
-use self::exit::{ExitLog, ExitReason, InstanceId, unix_seconds};
+use self::exit::{Death, ExitLog, ExitReason, InstanceId, unix_seconds};
 use self::failover::{Interrupted, RetryBudget};
 use self::guarded::{Guarded, Waiting};
+use self::lease::Lease;
 use self::pool::{Phase, Pool, Refused};
+use self::quarantine::Ward;
 use self::status::{
     Counts as StatusCounts, DeployError, InstanceState, ReleaseStatus, ServiceState, ServiceStatus,
+    Suspect,
 };
 use self::supervisor::Supervisor;
 use crate::body::Body;
@@ -49,6 +53,9 @@ use crate::config::{Manifest, ServiceName};
 use crate::dispatch::{Attempt, AttemptError, DispatchError, Effects, Job, Line};
 use crate::telemetry::metrics::{Metrics, ServiceMetrics};
 use crate::telemetry::shards::Counts;
+
+/// What comes of a try.
+type Outcome = Result<Response<Body>, AttemptError>;
 
 /// How long after its deadline a job is given up even if nobody has told it so.
 const GRACE: Duration = Duration::from_millis(250);
@@ -100,6 +107,8 @@ pub struct Release {
     pub manifest: Manifest,
     /// Its instances.
     pub pool: Arc<Pool>,
+    /// What it doesn't take any more.
+    pub ward: Ward,
     /// Who keeps them alive.
     pub supervisor: Supervisor,
 }
@@ -176,6 +185,9 @@ impl Service {
             .as_ref()
             .and_then(|caller| caller.place.upgrade());
         let calling = place.map(Calling::begin);
+        if let Some(retry_after) = release.ward.refuses(job) {
+            return Err(self.quarantined(retry_after));
+        }
         let mut successor = None;
         let mut tries = 0;
         loop {
@@ -188,41 +200,19 @@ impl Service {
                 }
                 Err(refused) => return Err(self.shed(refused)),
             };
+            let trial = match release.ward.admit(job) {
+                Ok(trial) => trial,
+                Err(retry_after) => return Err(self.quarantined(retry_after)),
+            };
             if let Some(calling) = &calling {
                 calling.runs_in(&lease);
             }
             tries += 1;
-            let (reply, mut answer) = oneshot::channel();
-            let callers = job.caller.as_ref().map(|caller| caller.effects.clone());
-            let effects = Arc::new(Effects::part_of(callers.unwrap_or_default()));
-            let request = job.request();
-            let attempt = Attempt {
-                id: job.id.clone(),
-                line: Line::of(&request),
-                request,
-                body: job.body.clone(),
-                deadline: job.deadline,
-                tries,
-                depth: job.caller.as_ref().map_or(0, |caller| caller.depth + 1),
-                effects: Arc::clone(&effects),
-                reply,
-                lease: Arc::clone(&lease),
-            };
-            let waiting = Waiting::on(&lease);
-            let outcome = match lease.send(attempt) {
-                Ok(()) => match answer.try_recv() {
-                    // the guest had nothing to wait for
-                    Ok(answer) => Some(answer),
-                    Err(TryRecvError::Closed) => None,
-                    Err(TryRecvError::Empty) => timeout_at(job.deadline + GRACE, answer)
-                        .await
-                        .map_err(|_| DispatchError::Deadline)?
-                        .ok(),
-                },
-                Err(_not_started) => Some(Err(AttemptError::NotStarted)),
-            };
-            waiting.over();
-            let reason = match outcome {
+            let left = job.time_left();
+            let (attempt, effects, answer) = attempt(job, &lease, tries, trial.is_some());
+            let outcome = hand_over(&lease, attempt, answer).await?;
+            let instance = lease.instance();
+            let death = match outcome {
                 Some(Ok(response)) => {
                     // whatever the guest made of a body that was cut, the client shall know why
                     if let Some(error) = blame_client(job) {
@@ -231,8 +221,13 @@ impl Service {
                     let request = job.body.clone();
                     let lease = Arc::clone(&lease);
                     match Guarded::wrap(response, lease, request, job.deadline) {
-                        Ok(response) => return Ok(response),
-                        Err(reason) => reason,
+                        Ok(response) => {
+                            if let Some(trial) = trial {
+                                trial.answered();
+                            }
+                            return Ok(response);
+                        }
+                        Err(death) => death,
                     }
                 }
                 Some(Err(AttemptError::Guest(message))) => {
@@ -245,12 +240,19 @@ impl Service {
                     self.pause_if_gone(release, job).await?;
                     continue;
                 }
-                Some(Err(AttemptError::Died(reason))) => reason,
+                Some(Err(AttemptError::Died(death))) => death,
                 // a killed instance's task is gone without a word
-                None => ExitReason::Killed,
+                None => Death::of(ExitReason::Killed),
             };
             drop(lease);
-            self.replay_or_fail(release, job, &effects, tries, reason)?;
+            if let Some(trial) = trial {
+                trial.died();
+            }
+            if blame_client(job).is_none() {
+                let time = (left, release.manifest.limits.timeout);
+                release.ward.died(job, instance, death, time);
+            }
+            self.replay_or_fail(release, job, &effects, tries, death.reason)?;
         }
     }
 
@@ -273,6 +275,11 @@ impl Service {
             return Err(DispatchError::Gone);
         }
         Ok(())
+    }
+
+    fn quarantined(&self, retry_after: Duration) -> DispatchError {
+        self.metrics.quarantined.inc();
+        DispatchError::Quarantined { retry_after }
     }
 
     fn shed(&self, refused: Refused) -> DispatchError {
@@ -371,6 +378,17 @@ impl Service {
                 .unwrap_or_default(),
             instances,
             queued: current.as_ref().map_or(0, |release| release.pool.load().1),
+            quarantine: current
+                .as_ref()
+                .map(|release| {
+                    release
+                        .ward
+                        .evidence()
+                        .into_iter()
+                        .map(Suspect::of)
+                        .collect()
+                })
+                .unwrap_or_default(),
             counts: StatusCounts {
                 requests: self.requests.sums()[0],
                 starts: self.metrics.starts.get(),
@@ -382,6 +400,59 @@ impl Service {
             last_deploy_error: deploy_error,
         }
     }
+}
+
+/// One try of a job, with its effects and where its answer comes.
+fn attempt(
+    job: &Job,
+    lease: &Arc<Lease>,
+    tries: u32,
+    suspect: bool,
+) -> (Attempt, Arc<Effects>, oneshot::Receiver<Outcome>) {
+    let (reply, answer) = oneshot::channel();
+    let caller = job.caller.as_ref();
+    let callers = caller.map(|caller| caller.effects.clone());
+    let effects = Arc::new(Effects::part_of(callers.unwrap_or_default()));
+    let attempt = Attempt {
+        id: job.id.clone(),
+        line: Line::new(&job.head),
+        request: job.request(),
+        body: job.body.clone(),
+        deadline: job.deadline,
+        tries,
+        suspect,
+        depth: caller.map_or(0, |caller| caller.depth + 1),
+        effects: Arc::clone(&effects),
+        reply,
+        lease: Arc::clone(lease),
+    };
+    (attempt, effects, answer)
+}
+
+/// Hands a try to an instance and waits for what comes of it; `None` if the instance went without a
+/// word.
+async fn hand_over(
+    lease: &Arc<Lease>,
+    attempt: Attempt,
+    mut answer: oneshot::Receiver<Outcome>,
+) -> Result<Option<Outcome>, DispatchError> {
+    let deadline = attempt.deadline;
+    let waiting = Waiting::on(lease);
+    if lease.send(attempt).is_err() {
+        waiting.over();
+        return Ok(Some(Err(AttemptError::NotStarted)));
+    }
+    let outcome = match answer.try_recv() {
+        // the guest had nothing to wait for
+        Ok(answer) => Some(answer),
+        Err(TryRecvError::Closed) => None,
+        Err(TryRecvError::Empty) => timeout_at(deadline + GRACE, answer)
+            .await
+            .map_err(|_| DispatchError::Deadline)?
+            .ok(),
+    };
+    waiting.over();
+    Ok(outcome)
 }
 
 /// An instance can't be blamed for a body that its client broke.

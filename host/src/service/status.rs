@@ -1,8 +1,11 @@
 //! What the admin API shows of a service: snapshots, taken when asked for.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use super::exit::InstanceId;
+use super::exit::{ExitReason, InstanceId};
+use super::quarantine::{Evidence, Kill};
 
 /// What an instance is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -77,6 +80,50 @@ pub struct Counts {
     pub deploys: u64,
 }
 
+/// A request that has ended instances.
+#[derive(Clone, Debug, Serialize)]
+pub struct Suspect {
+    /// `METHOD /path`, without the query.
+    pub line: String,
+    /// Of the method, the path with its query, and the body.
+    pub fingerprint: String,
+    /// Instances it has ended since it was last answered.
+    pub kills: u64,
+    /// The last of them, oldest first.
+    pub instances: Vec<KilledInstance>,
+    /// Requests like it that were refused.
+    pub refused: u64,
+    /// Seconds until one is let through again; 0 for one that is only under suspicion.
+    pub refused_for_seconds: f64,
+}
+
+/// An instance that a request ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct KilledInstance {
+    /// Its name.
+    pub id: InstanceId,
+    /// How it ended.
+    pub reason: ExitReason,
+}
+
+impl Suspect {
+    /// What is held against a request, and how long it is refused for.
+    pub(super) fn of((held, left): (Evidence, Duration)) -> Self {
+        let instance = |kill: &Kill| KilledInstance {
+            id: kill.instance,
+            reason: kill.reason,
+        };
+        Self {
+            fingerprint: held.fingerprint.to_string(),
+            kills: held.kills,
+            instances: held.last.iter().map(instance).collect(),
+            refused: held.refused,
+            refused_for_seconds: left.as_secs_f64(),
+            line: held.line,
+        }
+    }
+}
+
 /// Why the last file was not taken.
 #[derive(Clone, Debug, Serialize)]
 pub struct DeployError {
@@ -101,6 +148,8 @@ pub struct ServiceStatus {
     pub instances: Vec<InstanceStatus>,
     /// Jobs that wait for an instance.
     pub queued: usize,
+    /// The requests that ended instances, the latest first.
+    pub quarantine: Vec<Suspect>,
     /// What happened so far.
     pub counts: Counts,
     /// Why the last file was not taken; gone once one is.

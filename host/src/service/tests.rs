@@ -92,7 +92,7 @@ async fn act(stage: &Stage, attempt: Attempt) -> Option<ExitReason> {
     if dies {
         let _ = attempt
             .reply
-            .send(Err(AttemptError::Died(ExitReason::Trap)));
+            .send(Err(AttemptError::Died(Death::of(ExitReason::Trap))));
         return Some(ExitReason::Trap);
     }
     let _ = attempt.reply.send(Ok(Response::new(full(body))));
@@ -130,6 +130,7 @@ async fn release(
     });
     warm.await.unwrap().map(|()| {
         Arc::new(Release {
+            ward: Ward::new(manifest.failover.quarantine),
             info,
             manifest,
             pool,

@@ -45,6 +45,7 @@ pub struct Metrics {
     queue: Family<ByService, Gauge>,
     instances: Family<ByService, Gauge>,
     sheds: Family<ByService, Counter>,
+    quarantined: Family<ByService, Counter>,
     starts: Family<ByService, Counter>,
     exits: Family<ByReason, Counter>,
     replays: Family<ByService, Counter>,
@@ -73,6 +74,7 @@ impl Metrics {
             queue: Family::default(),
             instances: Family::default(),
             sheds: Family::default(),
+            quarantined: Family::default(),
             starts: Family::default(),
             exits: Family::default(),
             replays: Family::default(),
@@ -120,6 +122,11 @@ impl Metrics {
             "sheds",
             "Jobs refused for overload or by the breaker",
             self.sheds.clone(),
+        );
+        to.register(
+            "quarantined",
+            "Requests refused because their like ended one instance after the other",
+            self.quarantined.clone(),
         );
         to.register(
             "instance_starts",
@@ -177,6 +184,7 @@ impl Metrics {
             queue: self.queue.get_or_create_owned(&label),
             instances: self.instances.get_or_create_owned(&label),
             sheds: self.sheds.get_or_create_owned(&label),
+            quarantined: self.quarantined.get_or_create_owned(&label),
             starts: self.starts.get_or_create_owned(&label),
             exits: ExitReason::ALL.map(|reason| {
                 let label = ByReason {
@@ -240,6 +248,8 @@ pub struct ServiceMetrics {
     pub instances: Gauge,
     /// Jobs refused.
     pub sheds: Counter,
+    /// Requests refused because of what their like did.
+    pub quarantined: Counter,
     /// Instances that became ready.
     pub starts: Counter,
     exits: [(ExitReason, Counter); ExitReason::ALL.len()],

@@ -17,7 +17,7 @@ use crate::calls::TRACE;
 use crate::dispatch::{
     Attempt, AttemptError, Caller, Effect, Effects, Line, Reply, RequestId, Superseded,
 };
-use crate::service::exit::ExitReason;
+use crate::service::exit::{Death, ExitReason};
 use crate::service::lease::Lease;
 
 /// One request being worked on.
@@ -27,6 +27,7 @@ struct Entry {
     line: Line,
     deadline: Instant,
     tries: u32,
+    suspect: bool,
     depth: u8,
     trace: [Option<HeaderValue>; 2],
     body: ReplayBody,
@@ -39,7 +40,7 @@ struct Entry {
 impl Entry {
     /// Whether a death is the request's fault rather than the instance's.
     fn is_to_blame(&self) -> bool {
-        self.tries > 1 || self.body.too_large() || self.body.client_broke_off()
+        self.tries > 1 || self.suspect || self.body.too_large() || self.body.client_broke_off()
     }
 }
 
@@ -56,17 +57,17 @@ struct Inner {
 /// Tells a response's body whether the instance that makes it has died, and of what. A body whose
 /// maker is gone looks ended; this is how half an answer is told from a whole one.
 #[derive(Clone, Default)]
-pub(super) struct Fate(Arc<OnceLock<ExitReason>>);
+pub(super) struct Fate(Arc<OnceLock<Death>>);
 
 impl Fate {
     /// What the instance died of while it was working on the request.
-    pub(super) fn sealed(&self) -> Option<ExitReason> {
+    pub(super) fn sealed(&self) -> Option<Death> {
         self.0.get().copied()
     }
 
-    fn seal(&self, reason: ExitReason) {
+    fn seal(&self, death: Death) {
         // it dies only once
-        let _ = self.0.set(reason);
+        let _ = self.0.set(death);
     }
 }
 
@@ -92,6 +93,7 @@ impl Active {
             body,
             deadline,
             tries,
+            suspect,
             depth,
             effects,
             reply,
@@ -109,6 +111,7 @@ impl Active {
             line,
             deadline,
             tries,
+            suspect,
             depth,
             trace: TRACE.each_ref().map(header),
             body,
@@ -238,12 +241,17 @@ impl Active {
 
     /// The instance ended: whoever still waits for an answer hears why, and bodies that are not
     /// over are broken. To be called before the store is dropped.
-    pub(super) fn bury(&self, reason: ExitReason) {
+    pub(super) fn bury(&self, reason: ExitReason, computing: bool) {
         let entries = std::mem::take(&mut self.0.lock().entries);
+        let death = Death {
+            reason,
+            in_company: entries.len() > 1,
+            computing,
+        };
         for entry in entries {
-            entry.fate.seal(reason);
+            entry.fate.seal(death);
             if let Some(reply) = entry.reply {
-                let _ = reply.send(Err(AttemptError::Died(reason)));
+                let _ = reply.send(Err(AttemptError::Died(death)));
             }
         }
     }
@@ -344,14 +352,15 @@ mod tests {
         deadline: Instant,
     ) -> (Attempt, oneshot::Receiver<Answer>) {
         let (reply, answer) = oneshot::channel();
-        let request = Request::new(empty());
+        let (head, body) = Request::new(empty()).into_parts();
         let attempt = Attempt {
             id: RequestId::random(),
-            line: Line::of(&request),
-            request,
+            line: Line::new(&head),
+            request: Request::from_parts(head, body),
             body: ReplayBody::new(empty(), 0, 0),
             deadline,
             tries,
+            suspect: false,
             depth: 0,
             effects: Arc::new(Effects::default()),
             reply,
@@ -391,14 +400,16 @@ mod tests {
         assert!(first_effects.none());
         active.record(Effect::Write).unwrap();
         assert!(!second_effects.none());
-        active.bury(ExitReason::Trap);
-        assert_eq!(first.fate().sealed(), Some(ExitReason::Trap));
+        active.bury(ExitReason::Trap, true);
+        let death = Death {
+            reason: ExitReason::Trap,
+            in_company: true,
+            computing: true,
+        };
+        assert_eq!(first.fate().sealed(), Some(death));
         assert!(first_answer.try_recv().unwrap().is_ok());
         let second_answer = second_answer.try_recv().unwrap();
-        assert!(matches!(
-            second_answer,
-            Err(AttemptError::Died(ExitReason::Trap))
-        ));
+        assert!(matches!(second_answer, Err(AttemptError::Died(is)) if is == death));
     }
 
     #[tokio::test]

@@ -38,11 +38,12 @@ const MAX_FRAMES: usize = 32;
 struct Obituary {
     active: Active,
     reason: ExitReason,
+    computing: bool,
 }
 
 impl Drop for Obituary {
     fn drop(&mut self) {
-        self.active.bury(self.reason);
+        self.active.bury(self.reason, self.computing);
     }
 }
 
@@ -190,7 +191,9 @@ fn new_store(engine: &Engine, data: State) -> Store<State> {
     store.epoch_deadline_callback(|context| {
         let active = &context.data().active;
         match active.must_end() {
-            Some(deadline) if deadline <= Instant::now() => Err(DeadlinePassed.into()),
+            Some(deadline) if deadline <= Instant::now() => {
+                Err(DeadlinePassed { computing: true }.into())
+            }
             // the tick is the engine's, not the guest's, which may have begun just before it
             _ if active.just_began() => Ok(UpdateDeadline::Continue(1)),
             _ => Ok(UpdateDeadline::YieldCustom(
@@ -223,6 +226,7 @@ async fn run(maker: Arc<Maker>, seat: Seat) -> Ended {
         let obituary = Obituary {
             active: watch.active.clone(),
             reason: ExitReason::Killed,
+            computing: false,
         };
         // also if this task is aborted
         let mut remains = Remains {
@@ -250,7 +254,11 @@ async fn run(maker: Arc<Maker>, seat: Seat) -> Ended {
                 continue;
             }
             Ok(Served::All) => Exit::plain(ExitReason::Retired, "it was retired"),
-            Err(error) => describe(&error, watch.active.lines()),
+            Err(error) => {
+                let late = error.downcast_ref::<DeadlinePassed>();
+                remains.obituary.computing = late.is_none_or(|late| late.computing);
+                describe(&error, watch.active.lines())
+            }
         };
         let blameless = watch.active.blameless();
         remains.obituary.reason = exit.reason;

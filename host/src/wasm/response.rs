@@ -38,11 +38,7 @@ impl http_body::Body for GuestBody {
         match std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
             Some(frame) => Poll::Ready(Some(frame.map_err(|error| broken(&error)))),
             // when the store is dropped, what the guest had not finished looks ended
-            None => Poll::Ready(
-                self.fate
-                    .sealed()
-                    .map(|reason| Err(BodyError::Died(reason))),
-            ),
+            None => Poll::Ready(self.fate.sealed().map(|death| Err(BodyError::Died(death)))),
         }
     }
 

@@ -21,10 +21,13 @@ use crate::service::lease::Vitals;
 /// nearly done, short enough that nobody can fill a pool by hanging up.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A request's deadline passed while the guest was running. Ends the instance.
+/// A request's deadline passed while the guest was working on it. Ends the instance.
 #[derive(Debug, thiserror::Error)]
 #[error("a request's deadline passed while the guest was working on it")]
-pub(super) struct DeadlinePassed;
+pub(super) struct DeadlinePassed {
+    /// The guest was running, not waiting for something.
+    pub(super) computing: bool,
+}
 
 /// The clients of everything that the instance was working on have gone. Ends the instance.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +80,7 @@ impl Watch {
                 // it may have been set for a request that is over
                 let first = self.active.first_deadline();
                 if first.is_some_and(|first| first <= Instant::now()) {
-                    return Poll::Ready(Err(DeadlinePassed.into()));
+                    return Poll::Ready(Err(DeadlinePassed { computing: false }.into()));
                 }
             }
         })

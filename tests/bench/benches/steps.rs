@@ -25,6 +25,7 @@ use wharf::service::balance::{Load, choose};
 use wharf::service::exit::{Exit, ExitReason};
 use wharf::service::launch::{Ended, Launch, Seat};
 use wharf::service::pool::{Pool, PoolLimits};
+use wharf::service::quarantine::Ward;
 use wharf::service::supervisor::{Crew, Supervisor};
 use wharf::service::{Ledger, Release, ReleaseInfo, Service};
 use wharf::wasm::{Launcher, Reach, Sandbox};
@@ -105,6 +106,7 @@ impl Scene {
             supervisor
         });
         let release = Arc::new(Release {
+            ward: Ward::new(manifest.failover.quarantine),
             info,
             manifest,
             pool,

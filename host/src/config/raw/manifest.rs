@@ -12,7 +12,7 @@ use super::WASM_PAGE;
 use super::decode::{decode, section};
 use super::grants::RawGrants;
 use super::section::{LONGEST, SHORTEST, Section};
-use super::units::{Count, Limit, Size, Span, show_duration, show_size};
+use super::units::{Count, Limit, OrOff, Size, Span, show_duration, show_size};
 use crate::config::{
     Config, ConfigError, Failover, Instances, Isolation, Limits, Manifest, Replay, Restart,
     ServiceName,
@@ -42,9 +42,7 @@ pub(in crate::config) fn manifest(
         grants: raw
             .grants
             .check(Section::new(file, "grants"), environment)?,
-        failover: Failover {
-            replay: raw.failover.replay.unwrap_or_default(),
-        },
+        failover: raw.failover.check(Section::new(file, "failover"))?,
         restart: raw.restart.check(Section::new(file, "restart"))?,
     })
 }
@@ -91,6 +89,7 @@ struct RawLimits {
 #[serde(deny_unknown_fields, default)]
 struct RawFailover {
     replay: Option<Replay>,
+    quarantine: Option<OrOff<Span>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -232,6 +231,26 @@ impl RawLimits {
                 Duration::ZERO..=timeout,
             ),
         }
+    }
+}
+
+impl RawFailover {
+    fn check(self, at: Section<'_>) -> Result<Failover, ConfigError> {
+        let default = Failover::default();
+        let quarantine = match self.quarantine {
+            Some(OrOff::Off) => Duration::ZERO,
+            Some(OrOff::At(span)) => at.duration(
+                "quarantine",
+                Some(span),
+                default.quarantine,
+                SHORTEST..=LONGEST,
+            )?,
+            None => default.quarantine,
+        };
+        Ok(Failover {
+            replay: self.replay.unwrap_or(default.replay),
+            quarantine,
+        })
     }
 }
 

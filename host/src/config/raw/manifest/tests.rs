@@ -194,7 +194,7 @@ fn an_unknown_key_is_answered_with_those_there_are() {
     );
     assert_eq!(
         refused("[failover]\nretry = \"safe\""),
-        "failover.retry: unknown key; allowed here: replay"
+        "failover.retry: unknown key; allowed here: replay, quarantine"
     );
     assert_eq!(
         refused("[\"lim`its\"]\n"),
