@@ -68,6 +68,8 @@ impl Guarded {
         };
         if whole || announced == Some(0) {
             guarded.finish();
+        } else if let Some(lease) = &guarded.lease {
+            lease.note_streaming();
         }
         let body = joined.map_or_else(|| Body::stream(guarded), full);
         Ok(Response::from_parts(head, body))

@@ -6,10 +6,13 @@
 //! decisions are made by pure functions ([`balance`], [`failover`], [`restart`]); the state is owned
 //! by the [`pool`] and its [`supervisor`].
 
+pub mod admission;
 mod ahead;
 pub mod balance;
 pub mod calling;
+pub mod downshift;
 mod drive;
+pub mod ejection;
 pub mod exit;
 pub mod failover;
 mod guarded;
@@ -30,7 +33,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use http::Response;
+use http::{Response, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tokio::time::{Instant, timeout_at};
@@ -218,6 +221,7 @@ impl Service {
                     if let Some(error) = blame_client(job) {
                         return Err(error);
                     }
+                    lease.note_answer(is_failure(response.status()));
                     let request = job.body.clone();
                     let lease = Arc::clone(&lease);
                     match Guarded::wrap(response, lease, request, job.deadline) {
@@ -231,6 +235,7 @@ impl Service {
                     }
                 }
                 Some(Err(AttemptError::Guest(message))) => {
+                    lease.note_answer(true);
                     lease.mark_served();
                     return Err(blame_client(job).unwrap_or(DispatchError::Guest(message)));
                 }
@@ -248,6 +253,7 @@ impl Service {
             if let Some(trial) = trial {
                 trial.died();
             }
+            self.note_crash(release, death);
             if blame_client(job).is_none() {
                 let time = (left, release.manifest.limits.timeout);
                 release.ward.died(job, instance, death, time);
@@ -277,6 +283,16 @@ impl Service {
         Ok(())
     }
 
+    /// A guest brought its instance down: requests may be kept apart from one another.
+    fn note_crash(&self, release: &Release, death: Death) {
+        if matches!(death.reason, ExitReason::Trap | ExitReason::Memory)
+            && let Some(now) = release.pool.trapped(death.in_company)
+        {
+            info!(service = %self.name, concurrency = now.get(),
+                "an instance died with several requests in it; until it has earned more, each instance gets fewer at once");
+        }
+    }
+
     fn quarantined(&self, retry_after: Duration) -> DispatchError {
         self.metrics.quarantined.inc();
         DispatchError::Quarantined { retry_after }
@@ -290,6 +306,7 @@ impl Service {
         match refused {
             Refused::Broken { retry_after } => DispatchError::Broken { retry_after },
             Refused::Stuck => DispatchError::Stuck,
+            Refused::Late { retry_after } => DispatchError::Overloaded { retry_after },
             _ => DispatchError::Overloaded {
                 retry_after: Duration::from_secs(1),
             },
@@ -378,6 +395,9 @@ impl Service {
                 .unwrap_or_default(),
             instances,
             queued: current.as_ref().map_or(0, |release| release.pool.load().1),
+            concurrency: current
+                .as_ref()
+                .map_or(0, |release| release.pool.concurrency().get()),
             quarantine: current
                 .as_ref()
                 .map(|release| {
@@ -453,6 +473,12 @@ async fn hand_over(
     };
     waiting.over();
     Ok(outcome)
+}
+
+/// Whether a status says that the guest failed: not that it refuses for reasons of its own.
+fn is_failure(status: StatusCode) -> bool {
+    let said = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
+    status.is_server_error() && !said.contains(&status)
 }
 
 /// An instance can't be blamed for a body that its client broke.

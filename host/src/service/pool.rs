@@ -14,24 +14,31 @@
 //!   any of them ── drain ──► Draining ── last lease back ──► Closed
 //! ```
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::balance::{self, Load};
+use super::admission::{self, Admission};
+use super::balance::{self, Choice, Latency, Load};
 use super::calling::{self, Calling};
+use super::downshift::Downshift;
+use super::ejection::{Eject, Ejection, Outcome};
 use super::exit::InstanceId;
 use super::failover::MIN_TIME_LEFT;
-use super::lease::{Lease, Vitals};
+use super::lease::{Lease, Return, Taken, Vitals};
 use super::mailbox::Mailbox;
 use super::queue::Queue;
 use super::status::{InstanceState, InstanceStatus};
 use crate::config::Manifest;
+
+/// How long who waits lets it be before it looks whether the choice has become another.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The limits a pool works under.
 #[derive(Clone, Debug)]
@@ -44,11 +51,17 @@ pub struct PoolLimits {
     pub max_requests: Option<NonZeroU64>,
     /// Bytes of memory after which an instance is retired.
     pub max_memory_before_retire: usize,
+    /// Instances that there should be.
+    pub instances: usize,
+    /// Requests that one instance may hold at the most.
+    pub concurrency: NonZeroUsize,
+    /// How long a request may take.
+    pub timeout: Duration,
 }
 
 impl PoolLimits {
-    /// The limits that a manifest sets.
-    pub fn of(manifest: &Manifest) -> Self {
+    /// The limits that a manifest sets, for instances that can hold so many requests.
+    pub fn of(manifest: &Manifest, concurrency: NonZeroUsize) -> Self {
         let high_water = manifest.limits.memory / 4 * 3;
         Self {
             queue: manifest.limits.queue,
@@ -58,6 +71,9 @@ impl PoolLimits {
                 .instances
                 .max_memory_before_retire
                 .unwrap_or(high_water),
+            instances: manifest.instances.count.get(),
+            concurrency,
+            timeout: manifest.limits.timeout,
         }
     }
 }
@@ -85,6 +101,11 @@ pub enum Phase {
 pub enum Refused {
     /// The queue was full, or the wait in it too long.
     Overloaded,
+    /// It would not be answered in time.
+    Late {
+        /// When another may be.
+        retry_after: Duration,
+    },
     /// The job's deadline passed in the queue.
     Deadline,
     /// The breaker is open.
@@ -107,6 +128,19 @@ struct Slot {
     served: u64,
     started: Instant,
     vitals: Arc<Vitals>,
+    latency: Latency,
+    /// Why it takes no more.
+    ejected: Option<Eject>,
+}
+
+/// An instance that has left its pool.
+pub struct Left {
+    /// Requests it had served.
+    pub served: u64,
+    /// Since it was ready.
+    pub age: Duration,
+    /// Why it was put out, if it was.
+    pub ejected: Option<Eject>,
 }
 
 struct State {
@@ -117,11 +151,17 @@ struct State {
     served: u64,
     /// The leases whose holders have called other services and wait for them.
     callers: Vec<Arc<Lease>>,
+    /// Jobs that got a place so far.
+    jobs: u64,
+    admission: Admission,
+    ejection: Ejection,
+    downshift: Downshift,
 }
 
 /// The instances of one release.
 pub struct Pool {
     limits: PoolLimits,
+    born: Instant,
     state: Mutex<State>,
     /// Told when a drain has nothing left to wait for.
     idle: Notify,
@@ -139,9 +179,18 @@ impl Pool {
             queue: Queue::new(limits.queue),
             served: 0,
             callers: Vec::new(),
+            jobs: 0,
+            admission: Admission::new(admission::Limits {
+                queue: limits.queue,
+                cores: available_parallelism().map_or(1, NonZeroUsize::get),
+                budget: limits.timeout / 2,
+            }),
+            ejection: Ejection::new(),
+            downshift: Downshift::new(limits.concurrency),
         };
         Arc::new(Self {
             limits,
+            born: Instant::now(),
             state: Mutex::new(state),
             idle: Notify::new(),
             recovered: Notify::new(),
@@ -169,9 +218,11 @@ impl Pool {
                 }
                 Phase::Draining | Phase::Closed => return Err(Refused::Closed),
             }
+            let now = self.born.elapsed();
+            self.admit(&mut state, now, deadline)?;
             if state.queue.is_empty()
-                && let Some(index) = state.free_slot()
-                && let Some(lease) = self.take_place(&mut state, index)
+                && let Choice::Take(index) = state.choose(now, 0)
+                && let Some(lease) = self.take_place(&mut state, index, now)
             {
                 return Ok(lease);
             }
@@ -183,15 +234,52 @@ impl Pool {
                 return Err(Refused::Stuck);
             }
         }
+        self.wait(waiter, deadline).await
+    }
+
+    /// Waits in the queue.
+    async fn wait(
+        self: &Arc<Self>,
+        mut waiter: oneshot::Receiver<Result<Lease, Refused>>,
+        deadline: Instant,
+    ) -> Result<Lease, Refused> {
         let patience = Instant::now() + self.limits.queue_wait;
-        match timeout_at(deadline.min(patience), waiter).await {
-            // an instance would be lost to a request that can't be in time
-            Ok(Ok(Ok(_))) if deadline < Instant::now() + MIN_TIME_LEFT => Err(Refused::Deadline),
-            Ok(Ok(granted)) => granted,
-            Ok(Err(_)) => Err(Refused::Closed),
-            Err(_) if deadline <= patience => Err(Refused::Deadline),
-            Err(_) => Err(Refused::Overloaded),
+        let until = deadline.min(patience);
+        loop {
+            let ask = until.min(Instant::now() + ASK_AGAIN);
+            match timeout_at(ask, &mut waiter).await {
+                // an instance would be lost to a request that can't be in time
+                Ok(Ok(Ok(_))) if deadline < Instant::now() + MIN_TIME_LEFT => {
+                    return Err(Refused::Deadline);
+                }
+                Ok(Ok(granted)) => return granted,
+                Ok(Err(_)) => return Err(Refused::Closed),
+                Err(_) if ask < until => {
+                    // a fast instance that was worth to wait for may have become a slow one
+                    let granted = self.hand_out(&mut self.state.lock());
+                    deliver(granted);
+                }
+                Err(_) if deadline <= patience => return Err(Refused::Deadline),
+                Err(_) => return Err(Refused::Overloaded),
+            }
         }
+    }
+
+    /// Sheds a job that would not be answered in time.
+    fn admit(&self, state: &mut State, now: Duration, deadline: Instant) -> Result<(), Refused> {
+        let load = state.load(now);
+        if load.places == 0 {
+            // they are starting; how long that takes is not the policy's to know
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(self.born + now);
+        // spread evenly, as the multiples of the golden ratio are (Knuth's multiplicative hashing)
+        let spread = state.jobs.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let spread = f64::from(u32::try_from(spread).unwrap_or(0)) / f64::from(u32::MAX);
+        let admitted = state.admission.arrives(&load, left, spread);
+        admitted.map_err(|shed| Refused::Late {
+            retry_after: shed.retry_after,
+        })
     }
 
     /// An instance is ready for jobs.
@@ -212,19 +300,26 @@ impl Pool {
                 served: 0,
                 started: Instant::now(),
                 vitals,
+                latency: Latency::default(),
+                ejected: None,
             });
             self.hand_out(&mut state)
         };
         deliver(granted);
     }
 
-    /// An instance has ended. Returns how many requests it had served, and its age.
-    pub fn remove(&self, id: InstanceId) -> Option<(u64, Duration)> {
+    /// An instance has ended.
+    pub fn remove(&self, id: InstanceId) -> Option<Left> {
         let mut state = self.state.lock();
         let index = state.slots.iter().position(|slot| slot.id == id)?;
         let slot = state.slots.remove(index);
+        state.ejection.left(id);
         self.notice_idle(&mut state);
-        Some((slot.served, slot.started.elapsed()))
+        Some(Left {
+            served: slot.served,
+            age: slot.started.elapsed(),
+            ejected: slot.ejected,
+        })
     }
 
     /// Sets the phase; whoever waits while the pool goes out of service is told why.
@@ -289,10 +384,7 @@ impl Pool {
     /// Requests in instances, and jobs that wait.
     pub fn load(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (
-            state.slots.iter().map(|slot| slot.in_flight).sum(),
-            state.queue.len(),
-        )
+        (state.in_places(), state.queue.len())
     }
 
     /// What each instance is doing.
@@ -317,8 +409,10 @@ impl Pool {
     /// or a place is free.
     pub(super) fn all_calling(&self) -> Option<Vec<Arc<Lease>>> {
         let state = self.state.lock();
-        let held: usize = state.slots.iter().map(|slot| slot.in_flight).sum();
-        let all = held > 0 && state.callers.len() == held && state.free_slot().is_none();
+        let held = state.in_places();
+        let all = held > 0
+            && state.callers.len() == held
+            && state.choose(self.born.elapsed(), 0) == Choice::Full;
         all.then(|| state.callers.clone())
     }
 
@@ -338,20 +432,57 @@ impl Pool {
         drop(left);
     }
 
+    /// The response of a lease has begun, and will take a while.
+    pub(super) fn answered(&self, id: InstanceId, taken: Taken, at: Instant) {
+        let now = at.saturating_duration_since(self.born);
+        let mut state = self.state.lock();
+        let jobs = state.jobs;
+        if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == id) {
+            let took = now.saturating_sub(taken.at);
+            slot.latency.answered(now, jobs, took);
+        }
+    }
+
+    /// An instance died under a request, of the guest's own doing. Tells the release's concurrency
+    /// if that has changed.
+    pub(super) fn trapped(&self, in_company: bool) -> Option<NonZeroUsize> {
+        let mut state = self.state.lock();
+        let changed = state.downshift.trapped(1 + usize::from(in_company));
+        changed.then(|| state.downshift.capacity())
+    }
+
+    /// Requests that an instance may hold now.
+    pub fn concurrency(&self) -> NonZeroUsize {
+        self.state.lock().downshift.capacity()
+    }
+
     /// A lease came back.
-    pub(super) fn release(self: &Arc<Self>, id: InstanceId, served: bool) {
+    pub(super) fn release(self: &Arc<Self>, id: InstanceId, back: &Return) {
         let granted = {
             let mut state = self.state.lock();
-            if served {
+            let now = self.born.elapsed();
+            if back.served {
                 state.served += 1;
+                state.downshift.served();
+                let load = state.load(now);
+                let held = now.saturating_sub(back.taken.at);
+                state.admission.freed(&load, back.taken.places, held);
                 if state.phase == Phase::Probing {
                     self.recovered.notify_one();
                 }
             }
+            let eject = self.judge(&mut state, id, back, now);
+            let jobs = state.jobs;
             if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == id) {
                 slot.in_flight -= 1;
-                slot.served += u64::from(served);
-                if self.worn_out(slot) {
+                slot.served += u64::from(back.served);
+                if let Some(at) = back.answered {
+                    let at = at.saturating_duration_since(self.born);
+                    let took = at.saturating_sub(back.taken.at);
+                    slot.latency.answered(now, jobs, took);
+                }
+                slot.ejected = eject.or(slot.ejected);
+                if slot.ejected.is_some() || self.worn_out(slot) {
                     slot.mailbox = None;
                 }
             }
@@ -360,6 +491,33 @@ impl Pool {
             granted
         };
         deliver(granted);
+    }
+
+    /// Whether an instance is to take no more, for how its requests end.
+    fn judge(
+        &self,
+        state: &mut State,
+        instance: InstanceId,
+        back: &Return,
+        now: Duration,
+    ) -> Option<Eject> {
+        let failed = back.failed?;
+        let usable = |slot: &&Slot| slot.mailbox.is_some();
+        if !state
+            .slots
+            .iter()
+            .any(|slot| slot.id == instance && usable(&slot))
+        {
+            return None;
+        }
+        let usable = state.slots.iter().filter(usable).count();
+        state.ejection.ended(&Outcome {
+            now,
+            instance,
+            failed,
+            usable,
+            wanted: self.limits.instances,
+        })
     }
 
     fn worn_out(&self, slot: &Slot) -> bool {
@@ -375,26 +533,44 @@ impl Pool {
         if matches!(state.phase, Phase::Broken { .. } | Phase::Closed) {
             return granted;
         }
-        while let Some(index) = state.free_slot() {
-            let Some(waiter) = state.queue.next() else {
-                break;
+        let now = self.born.elapsed();
+        loop {
+            if state.queue.is_empty() {
+                return granted;
+            }
+            let Choice::Take(index) = state.choose(now, state.queue.length() - 1) else {
+                return granted;
             };
-            granted.extend(self.take_place(state, index).map(|lease| (waiter, lease)));
+            let Some(waiter) = state.queue.next() else {
+                return granted;
+            };
+            let lease = self.take_place(state, index, now);
+            granted.extend(lease.map(|lease| (waiter, lease)));
         }
-        granted
     }
 
-    fn take_place(self: &Arc<Self>, state: &mut State, index: usize) -> Option<Lease> {
+    fn take_place(
+        self: &Arc<Self>,
+        state: &mut State,
+        index: usize,
+        now: Duration,
+    ) -> Option<Lease> {
+        let places = state.in_places() + 1;
         let slot = &mut state.slots[index];
         let mailbox = slot.mailbox.clone()?;
+        slot.latency.began(now, slot.in_flight);
         slot.in_flight += 1;
-        state.turn = index + 1;
-        Some(Lease::new(
+        let taken = Taken { at: now, places };
+        let lease = Lease::new(
             Arc::clone(self),
             slot.id,
             mailbox,
             Arc::clone(&slot.vitals),
-        ))
+            taken,
+        );
+        state.turn = index + 1;
+        state.jobs += 1;
+        Some(lease)
     }
 
     fn notice_idle(&self, state: &mut State) {
@@ -405,17 +581,35 @@ impl Pool {
 }
 
 impl State {
-    /// The instance whose turn it is, if any has room.
-    fn free_slot(&self) -> Option<usize> {
+    /// Which instance gets the next job, if `waiting` others wait besides it.
+    fn choose(&self, now: Duration, waiting: usize) -> Choice {
+        let shared = self.downshift.capacity().get();
         let loads = self.slots.iter().map(|slot| Load {
             in_flight: slot.in_flight,
-            capacity: if slot.mailbox.is_some() {
-                slot.capacity
-            } else {
-                0
+            capacity: match slot.mailbox {
+                Some(_) => slot.capacity.min(shared),
+                None => 0,
             },
+            expected: slot.latency.expected(now, slot.in_flight),
+            probe: slot.latency.probe_due(now, self.jobs),
         });
-        balance::choose(loads, self.turn)
+        balance::choose(loads, waiting, self.turn)
+    }
+
+    fn in_places(&self) -> usize {
+        self.slots.iter().map(|slot| slot.in_flight).sum()
+    }
+
+    /// What the admission of jobs looks at.
+    fn load(&self, now: Duration) -> admission::Load {
+        let shared = self.downshift.capacity().get();
+        let usable = self.slots.iter().filter(|slot| slot.mailbox.is_some());
+        admission::Load {
+            now,
+            places: usable.map(|slot| slot.capacity.min(shared)).sum(),
+            in_places: self.in_places(),
+            waiting: self.queue.length(),
+        }
     }
 
     fn is_idle(&mut self) -> bool {

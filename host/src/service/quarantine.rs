@@ -74,6 +74,7 @@ impl Suspicion {
             ExitReason::Trap | ExitReason::Memory => true,
             ExitReason::Deadline => self.death.computing && !self.hindered,
             ExitReason::Retired
+            | ExitReason::Ejected
             | ExitReason::Start
             | ExitReason::Killed
             | ExitReason::Abandoned

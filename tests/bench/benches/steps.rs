@@ -90,7 +90,7 @@ impl Scene {
             digest: "d".into(),
             made: SystemTime::now(),
         });
-        let pool = Pool::new(PoolLimits::of(&manifest));
+        let pool = Pool::new(PoolLimits::of(&manifest, NonZeroUsize::MIN));
         let supervisor = runtime.block_on(async {
             let (supervisor, warm) = Supervisor::start(Crew {
                 pool: Arc::clone(&pool),
