@@ -100,6 +100,11 @@ impl Lease {
         self.mailbox.lend();
     }
 
+    /// Whether the instance has come to its end, and is about to be seen off.
+    pub(super) fn is_over(&self) -> bool {
+        self.mailbox.is_over()
+    }
+
     /// The pool it is a place in.
     pub(super) fn pool(&self) -> &Pool {
         &self.pool

@@ -195,7 +195,12 @@ impl Service {
         let mut tries = 0;
         loop {
             let release = successor.as_ref().unwrap_or(release);
-            let lease = match release.pool.acquire(job.deadline, calling.as_ref()).await {
+            let (pool, calling) = (&release.pool, calling.as_ref());
+            let place = match tries {
+                0 => pool.acquire(job.deadline, calling).await,
+                _ => pool.acquire_again(job.deadline, calling).await,
+            };
+            let lease = match place {
                 Ok(lease) => Arc::new(lease),
                 Err(Refused::Closed) => {
                     successor = Some(self.successor(release)?);
@@ -207,7 +212,7 @@ impl Service {
                 Ok(trial) => trial,
                 Err(retry_after) => return Err(self.quarantined(retry_after)),
             };
-            if let Some(calling) = &calling {
+            if let Some(calling) = calling {
                 calling.runs_in(&lease);
             }
             tries += 1;
@@ -224,7 +229,7 @@ impl Service {
                     lease.note_answer(is_failure(response.status()));
                     let request = job.body.clone();
                     let lease = Arc::clone(&lease);
-                    match Guarded::wrap(response, lease, request, job.deadline) {
+                    match Guarded::wrap(response, lease, request, job.deadline).await {
                         Ok(response) => {
                             if let Some(trial) = trial {
                                 trial.answered();

@@ -208,6 +208,29 @@ impl Pool {
         deadline: Instant,
         calling: Option<&Calling>,
     ) -> Result<Lease, Refused> {
+        self.ask(deadline, calling, false).await
+    }
+
+    /// A place for a job that had one, in an instance that died: it was admitted, and waits as long
+    /// as it has time.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn acquire_again(
+        self: &Arc<Self>,
+        deadline: Instant,
+        calling: Option<&Calling>,
+    ) -> Result<Lease, Refused> {
+        self.ask(deadline, calling, true).await
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        deadline: Instant,
+        calling: Option<&Calling>,
+        again: bool,
+    ) -> Result<Lease, Refused> {
         let waiter = {
             let mut state = self.state.lock();
             match state.phase {
@@ -219,7 +242,9 @@ impl Pool {
                 Phase::Draining | Phase::Closed => return Err(Refused::Closed),
             }
             let now = self.born.elapsed();
-            self.admit(&mut state, now, deadline)?;
+            if !again {
+                self.admit(&mut state, now, deadline)?;
+            }
             if state.queue.is_empty()
                 && let Choice::Take(index) = state.choose(now, 0)
                 && let Some(lease) = self.take_place(&mut state, index, now)
@@ -234,7 +259,12 @@ impl Pool {
                 return Err(Refused::Stuck);
             }
         }
-        self.wait(waiter, deadline).await
+        let patience = if again {
+            deadline
+        } else {
+            Instant::now() + self.limits.queue_wait
+        };
+        self.wait(waiter, deadline, patience).await
     }
 
     /// Waits in the queue.
@@ -242,8 +272,8 @@ impl Pool {
         self: &Arc<Self>,
         mut waiter: oneshot::Receiver<Result<Lease, Refused>>,
         deadline: Instant,
+        patience: Instant,
     ) -> Result<Lease, Refused> {
-        let patience = Instant::now() + self.limits.queue_wait;
         let until = deadline.min(patience);
         loop {
             let ask = until.min(Instant::now() + ASK_AGAIN);
