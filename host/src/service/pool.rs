@@ -14,69 +14,31 @@
 //!   any of them ── drain ──► Draining ── last lease back ──► Closed
 //! ```
 
-use std::num::{NonZeroU64, NonZeroUsize};
+mod limits;
+mod state;
+
+use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::admission::{self, Admission};
-use super::balance::{self, Choice, Latency, Load};
+use self::state::{Slot, State};
+use super::balance::Choice;
 use super::calling::{self, Calling};
-use super::downshift::Downshift;
-use super::ejection::{Eject, Ejection, Outcome};
 use super::exit::InstanceId;
 use super::failover::MIN_TIME_LEFT;
 use super::lease::{Lease, Return, Taken, Vitals};
 use super::mailbox::Mailbox;
-use super::queue::Queue;
-use super::status::{InstanceState, InstanceStatus};
-use crate::config::Manifest;
+use super::status::InstanceStatus;
+
+pub use self::limits::PoolLimits;
+pub use self::state::Left;
 
 /// How long who waits lets it be before it looks whether the choice has become another.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-
-/// The limits a pool works under.
-#[derive(Clone, Debug)]
-pub struct PoolLimits {
-    /// Jobs that may wait.
-    pub queue: usize,
-    /// How long a job may wait.
-    pub queue_wait: Duration,
-    /// Requests after which an instance is retired.
-    pub max_requests: Option<NonZeroU64>,
-    /// Bytes of memory after which an instance is retired.
-    pub max_memory_before_retire: usize,
-    /// Instances that there should be.
-    pub instances: usize,
-    /// Requests that one instance may hold at the most.
-    pub concurrency: NonZeroUsize,
-    /// How long a request may take.
-    pub timeout: Duration,
-}
-
-impl PoolLimits {
-    /// The limits that a manifest sets, for instances that can hold so many requests.
-    pub fn of(manifest: &Manifest, concurrency: NonZeroUsize) -> Self {
-        let high_water = manifest.limits.memory / 4 * 3;
-        Self {
-            queue: manifest.limits.queue,
-            queue_wait: manifest.limits.queue_wait,
-            max_requests: manifest.instances.max_requests,
-            max_memory_before_retire: manifest
-                .instances
-                .max_memory_before_retire
-                .unwrap_or(high_water),
-            instances: manifest.instances.count.get(),
-            concurrency,
-            timeout: manifest.limits.timeout,
-        }
-    }
-}
 
 /// Whether a pool takes jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,45 +81,6 @@ pub enum Refused {
     Closed,
 }
 
-struct Slot {
-    id: InstanceId,
-    /// `None` once it takes no more.
-    mailbox: Option<Mailbox>,
-    capacity: usize,
-    in_flight: usize,
-    served: u64,
-    started: Instant,
-    vitals: Arc<Vitals>,
-    latency: Latency,
-    /// Why it takes no more.
-    ejected: Option<Eject>,
-}
-
-/// An instance that has left its pool.
-pub struct Left {
-    /// Requests it had served.
-    pub served: u64,
-    /// Since it was ready.
-    pub age: Duration,
-    /// Why it was put out, if it was.
-    pub ejected: Option<Eject>,
-}
-
-struct State {
-    phase: Phase,
-    slots: Vec<Slot>,
-    turn: usize,
-    queue: Queue<Result<Lease, Refused>>,
-    served: u64,
-    /// The leases whose holders have called other services and wait for them.
-    callers: Vec<Arc<Lease>>,
-    /// Jobs that got a place so far.
-    jobs: u64,
-    admission: Admission,
-    ejection: Ejection,
-    downshift: Downshift,
-}
-
 /// The instances of one release.
 pub struct Pool {
     limits: PoolLimits,
@@ -172,22 +95,7 @@ pub struct Pool {
 impl Pool {
     /// A pool without instances.
     pub fn new(limits: PoolLimits) -> Arc<Self> {
-        let state = State {
-            phase: Phase::Open,
-            slots: Vec::new(),
-            turn: 0,
-            queue: Queue::new(limits.queue),
-            served: 0,
-            callers: Vec::new(),
-            jobs: 0,
-            admission: Admission::new(admission::Limits {
-                queue: limits.queue,
-                cores: available_parallelism().map_or(1, NonZeroUsize::get),
-                budget: limits.timeout / 2,
-            }),
-            ejection: Ejection::new(),
-            downshift: Downshift::new(limits.concurrency),
-        };
+        let state = State::new(&limits);
         Arc::new(Self {
             limits,
             born: Instant::now(),
@@ -243,7 +151,8 @@ impl Pool {
             }
             let now = self.born.elapsed();
             if !again {
-                self.admit(&mut state, now, deadline)?;
+                let left = deadline.saturating_duration_since(self.born + now);
+                state.admit(now, left)?;
             }
             if state.queue.is_empty()
                 && let Choice::Take(index) = state.choose(now, 0)
@@ -295,23 +204,6 @@ impl Pool {
         }
     }
 
-    /// Sheds a job that would not be answered in time.
-    fn admit(&self, state: &mut State, now: Duration, deadline: Instant) -> Result<(), Refused> {
-        let load = state.load(now);
-        if load.places == 0 {
-            // they are starting; how long that takes is not the policy's to know
-            return Ok(());
-        }
-        let left = deadline.saturating_duration_since(self.born + now);
-        // spread evenly, as the multiples of the golden ratio are (Knuth's multiplicative hashing)
-        let spread = state.jobs.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        let spread = f64::from(u32::try_from(spread).unwrap_or(0)) / f64::from(u32::MAX);
-        let admitted = state.admission.arrives(&load, left, spread);
-        admitted.map_err(|shed| Refused::Late {
-            retry_after: shed.retry_after,
-        })
-    }
-
     /// An instance is ready for jobs.
     pub fn add(
         self: &Arc<Self>,
@@ -322,17 +214,7 @@ impl Pool {
     ) {
         let granted = {
             let mut state = self.state.lock();
-            state.slots.push(Slot {
-                id,
-                mailbox: Some(mailbox),
-                capacity,
-                in_flight: 0,
-                served: 0,
-                started: Instant::now(),
-                vitals,
-                latency: Latency::default(),
-                ejected: None,
-            });
+            state.slots.push(Slot::new(id, mailbox, capacity, vitals));
             self.hand_out(&mut state)
         };
         deliver(granted);
@@ -341,15 +223,9 @@ impl Pool {
     /// An instance has ended.
     pub fn remove(&self, id: InstanceId) -> Option<Left> {
         let mut state = self.state.lock();
-        let index = state.slots.iter().position(|slot| slot.id == id)?;
-        let slot = state.slots.remove(index);
-        state.ejection.left(id);
+        let left = state.remove(id);
         self.notice_idle(&mut state);
-        Some(Left {
-            served: slot.served,
-            age: slot.started.elapsed(),
-            ejected: slot.ejected,
-        })
+        left
     }
 
     /// Sets the phase; whoever waits while the pool goes out of service is told why.
@@ -420,19 +296,7 @@ impl Pool {
     /// What each instance is doing.
     pub fn instances(&self) -> Vec<InstanceStatus> {
         let state = self.state.lock();
-        let describe = |slot: &Slot| InstanceStatus {
-            id: slot.id,
-            state: match (&slot.mailbox, slot.in_flight) {
-                (None, _) => InstanceState::Draining,
-                (Some(_), 0) => InstanceState::Ready,
-                (Some(_), _) => InstanceState::Busy,
-            },
-            in_flight: slot.in_flight,
-            served: slot.served,
-            memory_bytes: slot.vitals.memory.load(Ordering::Relaxed),
-            age_seconds: slot.started.elapsed().as_secs_f64(),
-        };
-        state.slots.iter().map(describe).collect()
+        state.slots.iter().map(Slot::status).collect()
     }
 
     /// The leases of all places, if their holders all wait for calls; `None` if one of them doesn't,
@@ -464,13 +328,8 @@ impl Pool {
 
     /// The response of a lease has begun, and will take a while.
     pub(super) fn answered(&self, id: InstanceId, taken: Taken, at: Instant) {
-        let now = at.saturating_duration_since(self.born);
-        let mut state = self.state.lock();
-        let jobs = state.jobs;
-        if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == id) {
-            let took = now.saturating_sub(taken.at);
-            slot.latency.answered(now, jobs, took);
-        }
+        let now = self.time(at);
+        self.state.lock().note_answer(id, taken, now);
     }
 
     /// An instance died under a request, of the guest's own doing. Tells the release's concurrency
@@ -491,70 +350,16 @@ impl Pool {
         let granted = {
             let mut state = self.state.lock();
             let now = self.born.elapsed();
-            if back.served {
-                state.served += 1;
-                state.downshift.served();
-                let load = state.load(now);
-                let held = now.saturating_sub(back.taken.at);
-                state.admission.freed(&load, back.taken.places, held);
-                if state.phase == Phase::Probing {
-                    self.recovered.notify_one();
-                }
+            if back.served && state.phase == Phase::Probing {
+                self.recovered.notify_one();
             }
-            let eject = self.judge(&mut state, id, back, now);
-            let jobs = state.jobs;
-            if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == id) {
-                slot.in_flight -= 1;
-                slot.served += u64::from(back.served);
-                if let Some(at) = back.answered {
-                    let at = at.saturating_duration_since(self.born);
-                    let took = at.saturating_sub(back.taken.at);
-                    slot.latency.answered(now, jobs, took);
-                }
-                slot.ejected = eject.or(slot.ejected);
-                if slot.ejected.is_some() || self.worn_out(slot) {
-                    slot.mailbox = None;
-                }
-            }
+            let answered = back.answered.map(|at| self.time(at));
+            state.take_back(id, back, answered, now, &self.limits);
             let granted = self.hand_out(&mut state);
             self.notice_idle(&mut state);
             granted
         };
         deliver(granted);
-    }
-
-    /// Whether an instance is to take no more, for how its requests end.
-    fn judge(
-        &self,
-        state: &mut State,
-        instance: InstanceId,
-        back: &Return,
-        now: Duration,
-    ) -> Option<Eject> {
-        let failed = back.failed?;
-        let usable = |slot: &&Slot| slot.mailbox.is_some();
-        if !state
-            .slots
-            .iter()
-            .any(|slot| slot.id == instance && usable(&slot))
-        {
-            return None;
-        }
-        let usable = state.slots.iter().filter(usable).count();
-        state.ejection.ended(&Outcome {
-            now,
-            instance,
-            failed,
-            usable,
-            wanted: self.limits.instances,
-        })
-    }
-
-    fn worn_out(&self, slot: &Slot) -> bool {
-        self.limits
-            .max_requests
-            .is_some_and(|most| slot.served >= most.get())
-            || slot.vitals.memory.load(Ordering::Relaxed) >= self.limits.max_memory_before_retire
     }
 
     /// Pairs free places with those who wait.
@@ -585,65 +390,19 @@ impl Pool {
         index: usize,
         now: Duration,
     ) -> Option<Lease> {
-        let places = state.in_places() + 1;
-        let slot = &mut state.slots[index];
-        let mailbox = slot.mailbox.clone()?;
-        slot.latency.began(now, slot.in_flight);
-        slot.in_flight += 1;
-        let taken = Taken { at: now, places };
-        let lease = Lease::new(
-            Arc::clone(self),
-            slot.id,
-            mailbox,
-            Arc::clone(&slot.vitals),
-            taken,
-        );
-        state.turn = index + 1;
-        state.jobs += 1;
-        Some(lease)
+        let (id, mailbox, vitals, taken) = state.take(index, now)?;
+        Some(Lease::new(Arc::clone(self), id, mailbox, vitals, taken))
+    }
+
+    /// On the pool's clock.
+    fn time(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.born)
     }
 
     fn notice_idle(&self, state: &mut State) {
         if state.is_idle() {
             self.idle.notify_waiters();
         }
-    }
-}
-
-impl State {
-    /// Which instance gets the next job, if `waiting` others wait besides it.
-    fn choose(&self, now: Duration, waiting: usize) -> Choice {
-        let shared = self.downshift.capacity().get();
-        let loads = self.slots.iter().map(|slot| Load {
-            in_flight: slot.in_flight,
-            capacity: match slot.mailbox {
-                Some(_) => slot.capacity.min(shared),
-                None => 0,
-            },
-            expected: slot.latency.expected(now, slot.in_flight),
-            probe: slot.latency.probe_due(now, self.jobs),
-        });
-        balance::choose(loads, waiting, self.turn)
-    }
-
-    fn in_places(&self) -> usize {
-        self.slots.iter().map(|slot| slot.in_flight).sum()
-    }
-
-    /// What the admission of jobs looks at.
-    fn load(&self, now: Duration) -> admission::Load {
-        let shared = self.downshift.capacity().get();
-        let usable = self.slots.iter().filter(|slot| slot.mailbox.is_some());
-        admission::Load {
-            now,
-            places: usable.map(|slot| slot.capacity.min(shared)).sum(),
-            in_places: self.in_places(),
-            waiting: self.queue.length(),
-        }
-    }
-
-    fn is_idle(&mut self) -> bool {
-        self.queue.is_empty() && self.slots.iter().all(|slot| slot.in_flight == 0)
     }
 }
 

@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
