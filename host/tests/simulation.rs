@@ -327,9 +327,12 @@ impl World {
             .knows(&Method::POST, &self.target(job))
     }
 
-    fn is_refused(&self, job: usize) -> bool {
-        let print = || self.print(job);
-        self.is_watched(job) && self.quarantine.refuses(self.time(), &print()).is_some()
+    fn is_refused(&mut self, job: usize) -> bool {
+        if !self.is_watched(job) {
+            return false;
+        }
+        let (now, print) = (self.time(), self.print(job));
+        self.quarantine.refuses(now, &print).is_some()
     }
 
     fn may_run(&mut self, job: usize) -> bool {
