@@ -22,6 +22,7 @@ mod refusals;
 mod response;
 mod state;
 mod stdio;
+mod typed;
 mod watch;
 
 pub use component::{Component, ComponentError, Facts, Generation};
