@@ -14,7 +14,9 @@
 
 mod difference;
 pub mod fit;
+pub(super) mod invoke;
 pub mod link;
+mod outgoing;
 pub mod provider;
 pub mod signature;
 #[cfg(test)]
@@ -24,6 +26,8 @@ pub mod version;
 
 pub use fit::{Mismatch, satisfies};
 pub use link::{CallFailed, Caller, Calls};
+pub(super) use outgoing::Outgoing;
+pub use outgoing::{Bindings, Links};
 pub use provider::{Exports, Target};
 pub use signature::{Function, Interface, Refusal};
 pub use types::Type;
