@@ -1,9 +1,9 @@
-//! Services calling services over HTTP, by name, without a socket.
+//! Services calling services by name, without a socket.
 //!
 //! A guest's request to `http://NAME.internal/path` goes to an instance of the service NAME: through
 //! the same queue, balance, breaker and failover as a client's. It is part of the request that the
 //! caller is working on, and inherits its id, its trace, what is left of its time, and the question
-//! whether it had effects.
+//! whether it had effects. So does the call of a function that another service exports.
 
 use std::sync::Arc;
 
@@ -71,12 +71,7 @@ impl Calls {
         request: Request<Body>,
     ) -> Result<Response<Body>, Problem> {
         let at = Instant::now();
-        if caller.depth >= MAX_DEPTH {
-            warn!(service = %name, request = %caller.id, depth = caller.depth, "a call was refused: services call one another too deep");
-            let detail =
-                format!("more than {MAX_DEPTH} services call one another for this request");
-            return Err(Problem::new(StatusCode::LOOP_DETECTED, detail));
-        }
+        check_depth(&caller, name)?;
         let target = self.target(name)?;
         let (mut head, body) = request.into_parts();
         head.headers.insert(REQUEST_ID, caller.id.value().clone());
@@ -93,6 +88,18 @@ impl Calls {
         target.answer(arrival).await
     }
 
+    /// Where the call of a function that `name` exports goes, and when it must be over.
+    ///
+    /// # Errors
+    ///
+    /// There is no such service at this moment, or the caller may not call any.
+    pub fn find(&self, caller: &Caller, name: &ServiceName) -> Result<(Target, Instant), Problem> {
+        check_depth(caller, name)?;
+        let target = self.target(name)?;
+        let deadline = target.deadline(Instant::now(), Some(caller));
+        Ok((target, deadline))
+    }
+
     /// What the name stands for at this moment.
     fn target(&self, name: &ServiceName) -> Result<Target, Problem> {
         let service = self.catalog.load().get(name).cloned();
@@ -106,6 +113,15 @@ impl Calls {
         };
         Ok(Target { service, release })
     }
+}
+
+fn check_depth(caller: &Caller, name: &ServiceName) -> Result<(), Problem> {
+    if caller.depth < MAX_DEPTH {
+        return Ok(());
+    }
+    warn!(service = %name, request = %caller.id, depth = caller.depth, "a call was refused: services call one another too deep");
+    let detail = format!("more than {MAX_DEPTH} services call one another for this request");
+    Err(Problem::new(StatusCode::LOOP_DETECTED, detail))
 }
 
 fn unavailable(detail: String) -> Problem {

@@ -1,31 +1,30 @@
 //! What travels from the ingress to an instance, and what comes back.
 //!
 //! A [`Job`] is one request on its way: it stays with whoever dispatches it, across all tries. Each
-//! try hands one instance an [`Attempt`], a copy of the request with a channel for the answer. The
+//! try hands one instance an [`Attempt`], a copy of the request with a channel for the answer; calls
+//! of exported functions travel in attempts, too. The
 //! [`Effects`] of a try are recorded before they happen, so that "no effect" is never said too early.
 //! A job of one service for another knows its [`Caller`].
 
+mod attempt;
 mod caller;
 mod effects;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
+pub use attempt::{Attempt, Exchange, Line, Message, Reply, Work};
 pub use caller::Caller;
 pub use effects::{Effect, Effects, Superseded};
 
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response};
-use tokio::sync::oneshot;
+use http::{HeaderMap, Request};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{Body, ReplayBody};
 use crate::config::Limits;
 use crate::service::exit::{Death, ExitReason};
-use crate::service::lease::Lease;
 
 /// Names one request in answers, logs and exit records. 1 to 64 of `[A-Za-z0-9._-]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,59 +156,6 @@ impl Job {
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
-
-/// `METHOD /path` without the query, which may hold secrets.
-#[derive(Clone, Debug)]
-pub struct Line {
-    method: Method,
-    target: Option<PathAndQuery>,
-}
-
-impl Line {
-    /// The line of a request with this head.
-    pub fn new(head: &Parts) -> Self {
-        Self {
-            method: head.method.clone(),
-            target: head.uri.path_and_query().cloned(),
-        }
-    }
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.target.as_ref().map_or("/", PathAndQuery::path);
-        write!(f, "{} {path}", self.method)
-    }
-}
-
-/// One try of a job, as an instance gets it.
-pub struct Attempt {
-    /// Names the request.
-    pub id: RequestId,
-    /// What the request is, for exit records.
-    pub line: Line,
-    /// The request itself.
-    pub request: Request<Body>,
-    /// Its body as the client sends it, to tell whom to blame.
-    pub body: ReplayBody,
-    /// When the request must be over.
-    pub deadline: Instant,
-    /// The number of this try; 1 for the first.
-    pub tries: u32,
-    /// Requests like this one have ended an instance before.
-    pub suspect: bool,
-    /// How many calls from service to service led here; 0 for a request from outside.
-    pub depth: u8,
-    /// Where this try's effects are recorded.
-    pub effects: Arc<Effects>,
-    /// Where the answer goes.
-    pub reply: Reply,
-    /// The place in the instance; held until its work for this try is done.
-    pub lease: Arc<Lease>,
-}
-
-/// The answering end of an attempt.
-pub type Reply = oneshot::Sender<Result<Response<Body>, AttemptError>>;
 
 /// Why a try brought no response.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,5 @@
 //! One request and its answer, whoever asks: a client through the [`ingress`](crate::ingress), or
-//! another service through [`calls`](crate::calls).
+//! another service through [`calls`](crate::calls), which may also call an exported function.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use tracing::debug;
 use crate::body::{Body, empty};
 use crate::dispatch::{Caller, DispatchError, Job, RequestId};
 use crate::ingress::respond::Problem;
+use crate::service::errand::Errand;
 use crate::service::{Release, Service};
 
 /// Where a request goes: a service, and the release that was current when that was decided.
@@ -45,15 +46,45 @@ impl Target {
     /// Why the service has no answer, for whoever asked.
     pub async fn answer(&self, arrival: Arrival) -> Result<Response<Body>, Problem> {
         let (at, id) = (arrival.at, arrival.id.clone());
-        let result = self.run(arrival).await.map_err(|error| {
-            debug!(service = %self.service.name, request = %id, %error, "a request failed");
+        let result = self.run(arrival).await;
+        self.told(result, at, &id, Response::status)
+    }
+
+    /// Has another service's call answered, and counts it as the request that it would be.
+    ///
+    /// # Errors
+    ///
+    /// Why the service has no answer.
+    pub async fn call<E: Errand>(&self, errand: &E) -> Result<E::Answer, Problem> {
+        let at = Instant::now();
+        let result = self.service.dispatch(&self.release, errand).await;
+        self.told(result, at, errand.id(), |_| StatusCode::OK)
+    }
+
+    /// When what comes `at` that moment must be over: a call has what is left of its caller's time.
+    pub fn deadline(&self, at: Instant, caller: Option<&Caller>) -> Instant {
+        let own = at + self.release.manifest.limits.timeout;
+        caller.map_or(own, |caller| own.min(caller.deadline))
+    }
+
+    /// Counts how something ended.
+    fn told<T>(
+        &self,
+        result: Result<T, DispatchError>,
+        at: Instant,
+        id: &RequestId,
+        status: impl FnOnce(&T) -> StatusCode,
+    ) -> Result<T, Problem> {
+        let service = &self.service;
+        let result = result.map_err(|error| {
+            debug!(service = %service.name, request = %id, %error, "a request failed");
             Problem::from(&error)
         });
         let status = result
             .as_ref()
-            .map_or_else(|problem| problem.status, Response::status);
-        self.service.metrics.answered(status);
-        self.service.metrics.duration.observe(at.elapsed());
+            .map_or_else(|problem| problem.status, status);
+        service.metrics.answered(status);
+        service.metrics.duration.observe(at.elapsed());
         result
     }
 
@@ -66,11 +97,7 @@ impl Target {
             caller,
         } = arrival;
         let limits = &self.release.manifest.limits;
-        let own = at + limits.timeout;
-        // a call has what is left of its caller's time
-        let deadline = caller
-            .as_ref()
-            .map_or(own, |caller| own.min(caller.deadline));
+        let deadline = self.deadline(at, caller.as_ref());
         let head_only = head.method == Method::HEAD;
         // hyper leaves out such bodies in HTTP/1; between services there is no hyper
         let leave_out = caller.is_some() || head.version >= Version::HTTP_2;

@@ -41,6 +41,7 @@ mod refusal;
 mod routes;
 mod signup;
 mod supervision;
+mod typed;
 mod variants;
 
 use std::path::PathBuf;

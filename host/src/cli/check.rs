@@ -50,6 +50,8 @@ struct Report {
     digest: String,
     /// `None` if it is no valid component.
     facts: Option<Facts>,
+    /// The interfaces that other services have to export for it.
+    wanted: Vec<String>,
     manifest: PathBuf,
     /// What the manifest grants; `None` if there is no manifest, or a bad one.
     grants: Option<Grants>,
@@ -67,24 +69,41 @@ fn check(file: &Path, bytes: &[u8], config: &Config) -> Result<Report> {
         ));
     }
     let sandbox = Sandbox::new(&config.sandbox)?;
+    let (mut wanted, mut answers_requests) = (Vec::new(), true);
     let facts = match sandbox.compile(bytes) {
-        Ok(component) => Some(Facts::clone(&component.facts)),
+        Ok(component) => {
+            let interfaces = component.contract().wanted.iter();
+            wanted.extend(interfaces.map(|interface| interface.name.to_string()));
+            answers_requests = component.generation.is_some();
+            Some(Facts::clone(&component.facts))
+        }
         Err(error) => {
             problems.push(error.to_string());
             sandbox.facts(bytes).ok()
         }
     };
     let manifest = file.with_extension("toml");
-    let grants = grants(&manifest, config).unwrap_or_else(|error| {
+    let grants = grants(&manifest, config, answers_requests).unwrap_or_else(|error| {
         problems.push(format!("{error:#}"));
         None
     });
+    if grants
+        .as_ref()
+        .is_none_or(|grants| grants.services.is_empty())
+        && let Some(interface) = wanted.first()
+    {
+        problems.push(format!(
+            "it imports {interface}, which another service has to export, and grants.services in its manifest \
+             names none"
+        ));
+    }
     Ok(Report {
         file: file.to_owned(),
         name: service_name(file),
         size: bytes.len(),
         digest: crate::deploy::sha256(bytes).to_string(),
         facts,
+        wanted,
         manifest,
         grants,
         problems,
@@ -114,7 +133,7 @@ fn possible_name(stem: &str) -> Option<ServiceName> {
 }
 
 /// What the manifest grants; `None` if there is no manifest.
-fn grants(manifest: &Path, config: &Config) -> Result<Option<Grants>> {
+fn grants(manifest: &Path, config: &Config, answers_requests: bool) -> Result<Option<Grants>> {
     let text = match fs::read_to_string(manifest) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -128,9 +147,11 @@ fn grants(manifest: &Path, config: &Config) -> Result<Option<Grants>> {
         Some(name) => name,
         None => ServiceName::parse("service")?,
     };
-    Ok(Some(
-        Manifest::parse(&name, manifest, &text, config)?.grants,
-    ))
+    let mut parsed = Manifest::parse(&name, manifest, &text, config)?;
+    if !answers_requests {
+        parsed = parsed.without_requests(manifest)?;
+    }
+    Ok(Some(parsed.grants))
 }
 
 impl Report {
@@ -158,10 +179,12 @@ impl Report {
         if let Some(facts) = &self.facts {
             let speaks =
                 handler(facts).map(|(generation, export)| format!("{generation}, by {export}"));
-            line(
-                "wasi:http",
-                speaks.as_deref().unwrap_or("it exports no handler"),
-            );
+            let none = if self.problems.is_empty() {
+                "it exports no handler, only functions for other services"
+            } else {
+                "it exports no handler"
+            };
+            line("wasi:http", speaks.as_deref().unwrap_or(none));
             text += &section("exports", sorted(&facts.exports));
             text += &section("imports", sorted(&facts.imports));
             text += &section("grants", self.grant_lines(facts));
@@ -180,6 +203,15 @@ impl Report {
     fn grant_lines(&self, facts: &Facts) -> Vec<String> {
         let none = Grants::default();
         let grants = self.grants.as_ref().unwrap_or(&none);
+        let services: Vec<_> = grants.services.iter().map(ToString::to_string).collect();
+        let typed = self.wanted.iter().map(|interface| {
+            let state = if services.is_empty() {
+                "none, it isn't taken without the service that exports it".to_owned()
+            } else {
+                format!("one of {} has to export it", services.join(", "))
+            };
+            format!("{:<16} {interface}: {state}", "grants.services")
+        });
         let wanted = NEEDS.iter().filter(|need| need.is_wanted(facts));
         wanted
             .map(|need| {
@@ -191,6 +223,7 @@ impl Report {
                 };
                 format!("{:<16} {}: {state}", need.key, need.what)
             })
+            .chain(typed)
             .collect()
     }
 }
@@ -323,6 +356,7 @@ mod tests {
             size: 8,
             digest: "00".into(),
             facts: None,
+            wanted: Vec::new(),
             manifest: "shop.toml".into(),
             grants: Some(grants),
             problems: Vec::new(),

@@ -15,6 +15,8 @@ use crate::router::Pattern;
 pub struct Manifest {
     /// Which requests it gets; `/NAME` and everything below it. Empty: none.
     pub routes: Vec<Pattern>,
+    /// The manifest doesn't name any routes: they are the default.
+    pub default_routes: bool,
     /// What two requests may share.
     pub isolation: Isolation,
     /// `[instances]`
@@ -134,6 +136,7 @@ impl Manifest {
     pub fn default_for(service: &ServiceName, host: &Config) -> Self {
         Self {
             routes: vec![Pattern::for_service(service)],
+            default_routes: true,
             isolation: Isolation::default(),
             instances: Instances::default_on(host),
             limits: Limits::default_on(host),
@@ -152,6 +155,26 @@ impl Manifest {
         host: &Config,
     ) -> Result<Self, ConfigError> {
         Self::parse_with(service, file, text, host, &|name| env::var(name))
+    }
+
+    /// The same for a component that answers no requests; `file` is where it came from, for messages.
+    ///
+    /// # Errors
+    ///
+    /// It wants requests.
+    pub fn without_requests(mut self, file: &Path) -> Result<Self, ConfigError> {
+        if !self.default_routes && !self.routes.is_empty() {
+            return Err(ConfigError::Value {
+                file: file.to_owned(),
+                key: "routes".into(),
+                problem:
+                    "the component exports no HTTP handler, only functions for other services, so \
+                          no request can be sent to it; remove this key"
+                        .into(),
+            });
+        }
+        self.routes.clear();
+        Ok(self)
     }
 
     /// Like [`parse`](Self::parse), with another environment.

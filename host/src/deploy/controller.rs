@@ -1,6 +1,7 @@
 //! The task that owns what is deployed.
 
 mod publish;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
@@ -12,6 +13,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
+use self::publish::Candidate;
+use self::terms::Terms;
 use super::diff::{Known, Step, diff};
 use super::prepare::{Judged, Workshop, prepare};
 use super::scan::{Found, Scanner, Sighting};
@@ -29,6 +32,8 @@ struct Entry {
     service: Arc<Service>,
     known: Known,
     live: Option<Arc<Release>>,
+    /// What the live release and other services expect of one another.
+    terms: Option<Terms>,
     /// Its last file was refused for a conflict, which another service's change may end.
     conflicted: bool,
 }
@@ -48,6 +53,8 @@ pub struct Controller {
     ready: watch::Sender<bool>,
     /// Services that were there at the start and are not judged yet; `None` before the first scan.
     awaited: Option<BTreeSet<ServiceName>>,
+    /// Releases that are warm, and not yet live: what they lack of other services may be on its way.
+    waiting: Vec<Candidate>,
     /// What the last look at the directory found.
     found: Found,
     tasks: JoinSet<Ended>,
@@ -86,6 +93,7 @@ impl Controller {
             catalog,
             ready,
             awaited: None,
+            waiting: Vec::new(),
             found: Found::default(),
             tasks: JoinSet::new(),
         }
@@ -190,9 +198,11 @@ impl Controller {
                 Step::Settle(name) => {
                     if let Some(entry) = self.entries.get_mut(&name) {
                         entry.known.judged.clone_from(&entry.known.running);
+                        entry.conflicted = false;
                         entry.service.clear_deploy_error();
                         info!(service = %name, "the file is again the one that runs");
                     }
+                    self.no_longer_awaited(&name);
                 }
                 Step::Remove(name) => {
                     let release = self.remove(&name);
@@ -219,6 +229,7 @@ impl Controller {
             service: Service::new(name, ledger),
             known: Known::default(),
             live: None,
+            terms: None,
             conflicted: false,
         });
         entry.known.preparing = true;
@@ -239,12 +250,17 @@ impl Controller {
             ..Known::default()
         };
         entry.conflicted = false;
+        entry.terms = None;
         let release = entry.live.take();
         if release.is_some() {
             info!(service = %name, "the service's file is gone; it is drained");
             entry.service.publish(None);
         } else {
             self.entries.remove(name);
+        }
+        self.no_longer_awaited(name);
+        for importer in self.bound_to(name) {
+            warn!(service = %name, %importer, "a service is gone that another calls; its calls will fail");
         }
         release
     }
@@ -268,6 +284,9 @@ impl Controller {
             .values_mut()
             .filter_map(|entry| entry.live.take())
             .collect();
+        for waiting in self.waiting.drain(..) {
+            waiting.abandon();
+        }
         for release in &live {
             release.supervisor.drain(until);
         }

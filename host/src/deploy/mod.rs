@@ -2,9 +2,11 @@
 //!
 //! The [`watcher`] only ever says "look again". A look scans the directory ([`scan`]), compares what
 //! it finds with what runs ([`diff`], pure) and carries the steps out ([`controller`]): read,
-//! validate, compile and warm beside what is served, then publish in one step and drain the old. A
+//! validate, compile and warm beside what is served, see that services which call one another's functions
+//! fit ([`agreement`], pure), then publish in one step and drain the old. A
 //! file that fails on the way changes nothing that is served, and its service says why.
 
+mod agreement;
 pub mod controller;
 mod diff;
 mod fingerprint;

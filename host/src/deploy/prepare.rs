@@ -18,7 +18,8 @@ use crate::service::pool::{Pool, PoolLimits};
 use crate::service::quarantine::Ward;
 use crate::service::supervisor::{Crew, Supervisor};
 use crate::service::{Ledger, Release, ReleaseInfo, Service};
-use crate::wasm::{Component, Launcher, Library, Reach, Sandbox};
+use crate::wasm::typed::Links;
+use crate::wasm::{Component, Contract, Launcher, Library, Reach, Sandbox};
 
 /// What releases are made with.
 pub(super) struct Workshop {
@@ -44,7 +45,16 @@ pub(super) struct Judged {
     /// `None` if the files could not be read.
     pub fingerprint: Option<Fingerprint>,
     /// A release that is warm.
-    pub outcome: Result<Arc<Release>>,
+    pub outcome: Result<Warm>,
+}
+
+/// A release that is warm.
+pub(super) struct Warm {
+    pub release: Arc<Release>,
+    /// What it wants of other services, and offers them.
+    pub contract: Arc<Contract>,
+    /// To be set when it goes live.
+    pub links: Links,
 }
 
 /// What one reading of a service's files gave.
@@ -202,12 +212,16 @@ async fn warm(
     service: &Arc<Service>,
     files: &Files,
     source: Source,
-) -> Result<Arc<Release>> {
+) -> Result<Warm> {
     let component = source.component?;
-    let manifest = match source.manifest? {
+    let mut manifest = match source.manifest? {
         Some(text) => Manifest::parse(&service.name, &files.manifest, &text, &workshop.config)?,
         None => Manifest::default_for(&service.name, &workshop.config),
     };
+    if component.generation.is_none() {
+        manifest = manifest.without_requests(&files.manifest)?;
+    }
+    let contract = Arc::clone(component.contract());
     let info = Arc::new(ReleaseInfo {
         service: service.name.clone(),
         digest: source.fingerprint.component,
@@ -222,6 +236,7 @@ async fn warm(
         &workshop.config.log,
         workshop.reach.clone(),
     );
+    let links = launcher.links().clone();
     let pool = Pool::new(PoolLimits::of(&manifest, launcher.concurrency()));
     let (supervisor, warmed) = Supervisor::start(Crew {
         pool: Arc::clone(&pool),
@@ -247,13 +262,18 @@ async fn warm(
             files.component.display()
         ),
     }
-    Ok(Arc::new(Release {
+    let release = Arc::new(Release {
         ward: Ward::new(manifest.failover.quarantine),
         info,
         manifest,
         pool,
         supervisor,
-    }))
+    });
+    Ok(Warm {
+        release,
+        contract,
+        links,
+    })
 }
 
 fn shown(path: &Path) -> String {

@@ -15,7 +15,8 @@ use crate::dispatch::{DispatchError, RequestId};
 pub struct Problem {
     /// The status code.
     pub status: StatusCode,
-    detail: String,
+    /// What went wrong, in a sentence.
+    pub detail: String,
     retry_after: Option<Duration>,
     closes: bool,
 }

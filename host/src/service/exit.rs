@@ -43,6 +43,8 @@ pub enum ExitReason {
     Killed,
     /// Its clients had gone, and the guest didn't come to an end by itself.
     Abandoned,
+    /// A call of a function that another service exports came to no result.
+    Call,
     /// The host's own code failed. A bug of Wharf.
     Host,
 }
@@ -77,7 +79,7 @@ impl fmt::Display for Death {
 
 impl ExitReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Retired,
         Self::Ejected,
         Self::Trap,
@@ -86,6 +88,7 @@ impl ExitReason {
         Self::Start,
         Self::Killed,
         Self::Abandoned,
+        Self::Call,
         Self::Host,
     ];
 
@@ -100,6 +103,7 @@ impl ExitReason {
             Self::Start => "start",
             Self::Killed => "killed",
             Self::Abandoned => "abandoned",
+            Self::Call => "call",
             Self::Host => "host",
         }
     }
@@ -124,6 +128,7 @@ impl fmt::Display for ExitReason {
             Self::Start => "it could not be started",
             Self::Killed => "it was killed",
             Self::Abandoned => "its clients had gone",
+            Self::Call => "a call of another service failed",
             Self::Host => "the host failed",
         })
     }

@@ -7,8 +7,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use http::Method;
-
 use crate::config::Replay;
 
 /// Tries a job gets in all, the first included.
@@ -19,11 +17,11 @@ pub const MIN_TIME_LEFT: Duration = Duration::from_millis(5);
 
 /// What the decision sees of an interrupted try.
 #[derive(Clone, Copy, Debug)]
-pub struct Interrupted<'a> {
+pub struct Interrupted {
     /// What the manifest allows.
     pub policy: Replay,
-    /// The request's method.
-    pub method: &'a Method,
+    /// To do it twice is the same as to do it once, if it is what its method says.
+    pub idempotent: bool,
     /// Whether the try had no visible effect.
     pub no_effects: bool,
     /// Whether the body can be read again from its start.
@@ -69,10 +67,10 @@ impl fmt::Display for Refusal {
 /// # Errors
 ///
 /// The first reason against it.
-pub fn may_replay(try_: &Interrupted<'_>) -> Result<(), Refusal> {
+pub fn may_replay(try_: &Interrupted) -> Result<(), Refusal> {
     match try_.policy {
         Replay::Never => return Err(Refusal::Policy),
-        Replay::Idempotent if try_.no_effects || try_.method.is_idempotent() => {}
+        Replay::Idempotent if try_.no_effects || try_.idempotent => {}
         Replay::Safe if try_.no_effects => {}
         Replay::Safe | Replay::Idempotent => return Err(Refusal::Effects),
     }
@@ -136,12 +134,13 @@ impl RetryBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Method;
     use proptest::prelude::*;
 
-    fn base(method: &Method) -> Interrupted<'_> {
+    fn base(method: &Method) -> Interrupted {
         Interrupted {
             policy: Replay::Safe,
-            method,
+            idempotent: method.is_idempotent(),
             no_effects: true,
             body_replayable: true,
             tries: 1,

@@ -135,7 +135,7 @@ impl Lease {
 
 impl Lease {
     /// The guest has answered; `failed` if that was a failure of its own making.
-    pub(super) fn note_answer(&self, failed: bool) {
+    pub fn note_answer(&self, failed: bool) {
         self.failed.store(failed, Ordering::Relaxed);
         *self.answered.lock() = Some(Instant::now());
     }

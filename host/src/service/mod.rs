@@ -1,7 +1,7 @@
 //! A service: its current release, that release's instances, and the way of a job through them.
 //!
 //! [`Service::dispatch`] is the loop at the heart of Wharf: find a place in an instance, hand the
-//! request over, and if the instance dies under it, decide whether another may have it. The instance
+//! [`errand`] over, and if the instance dies under it, decide whether another may have it. The instance
 //! works on it in the caller's task for as long as it has nothing to wait for ([`mailbox`]). All the
 //! decisions are made by pure functions ([`balance`], [`failover`], [`restart`]); the state is owned
 //! by the [`pool`] and its [`supervisor`].
@@ -13,6 +13,7 @@ pub mod calling;
 pub mod downshift;
 mod drive;
 pub mod ejection;
+pub mod errand;
 pub mod exit;
 pub mod failover;
 mod guarded;
@@ -33,16 +34,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use http::{Response, StatusCode};
 use parking_lot::Mutex;
-use tokio::sync::oneshot::{self, error::TryRecvError};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
 use self::calling::Calling;
+use self::errand::{Awaited, Errand};
 use self::exit::{Death, ExitLog, ExitReason, InstanceId, unix_seconds};
 use self::failover::{Interrupted, RetryBudget};
-use self::guarded::{Guarded, Waiting};
+use self::guarded::Waiting;
 use self::lease::Lease;
 use self::pool::{Phase, Pool, Refused};
 use self::quarantine::Ward;
@@ -51,14 +52,10 @@ use self::status::{
     Suspect,
 };
 use self::supervisor::Supervisor;
-use crate::body::Body;
 use crate::config::{Manifest, ServiceName};
-use crate::dispatch::{Attempt, AttemptError, DispatchError, Effects, Job, Line};
+use crate::dispatch::{Attempt, AttemptError, DispatchError, Effects};
 use crate::telemetry::metrics::{Metrics, ServiceMetrics};
 use crate::telemetry::shards::Counts;
-
-/// What comes of a try.
-type Outcome = Result<Response<Body>, AttemptError>;
 
 /// How long after its deadline a job is given up even if nobody has told it so.
 const GRACE: Duration = Duration::from_millis(250);
@@ -176,19 +173,17 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// Why there is no response.
-    pub async fn dispatch(
+    /// Why there is no answer.
+    pub async fn dispatch<E: Errand>(
         &self,
         release: &Arc<Release>,
-        job: &Job,
-    ) -> Result<Response<Body>, DispatchError> {
+        job: &E,
+    ) -> Result<E::Answer, DispatchError> {
         self.requests.add(0, 1);
-        let place = job
-            .caller
-            .as_ref()
-            .and_then(|caller| caller.place.upgrade());
+        let place = job.caller().and_then(|caller| caller.place.upgrade());
         let calling = place.map(Calling::begin);
-        if let Some(retry_after) = release.ward.refuses(job) {
+        let request = job.request();
+        if let Some(retry_after) = request.and_then(|request| release.ward.refuses(request)) {
             return Err(self.quarantined(retry_after));
         }
         let mut successor = None;
@@ -197,8 +192,8 @@ impl Service {
             let release = successor.as_ref().unwrap_or(release);
             let (pool, calling) = (&release.pool, calling.as_ref());
             let place = match tries {
-                0 => pool.acquire(job.deadline, calling).await,
-                _ => pool.acquire_again(job.deadline, calling).await,
+                0 => pool.acquire(job.deadline(), calling).await,
+                _ => pool.acquire_again(job.deadline(), calling).await,
             };
             let lease = match place {
                 Ok(lease) => Arc::new(lease),
@@ -208,7 +203,7 @@ impl Service {
                 }
                 Err(refused) => return Err(self.shed(refused)),
             };
-            let trial = match release.ward.admit(job) {
+            let trial = match request.map_or(Ok(None), |request| release.ward.admit(request)) {
                 Ok(trial) => trial,
                 Err(retry_after) => return Err(self.quarantined(retry_after)),
             };
@@ -218,23 +213,20 @@ impl Service {
             tries += 1;
             let left = job.time_left();
             let (attempt, effects, answer) = attempt(job, &lease, tries, trial.is_some());
-            let outcome = hand_over(&lease, attempt, answer).await?;
+            let outcome = hand_over::<E>(&lease, attempt, answer).await?;
             let instance = lease.instance();
             let death = match outcome {
-                Some(Ok(response)) => {
+                Some(Ok(outcome)) => {
                     // whatever the guest made of a body that was cut, the client shall know why
-                    if let Some(error) = blame_client(job) {
+                    if let Some(error) = job.fault() {
                         return Err(error);
                     }
-                    lease.note_answer(is_failure(response.status()));
-                    let request = job.body.clone();
-                    let lease = Arc::clone(&lease);
-                    match Guarded::wrap(response, lease, request, job.deadline).await {
-                        Ok(response) => {
+                    match job.finish(outcome, Arc::clone(&lease)).await {
+                        Ok(answer) => {
                             if let Some(trial) = trial {
                                 trial.answered();
                             }
-                            return Ok(response);
+                            return Ok(answer);
                         }
                         Err(death) => death,
                     }
@@ -242,7 +234,7 @@ impl Service {
                 Some(Err(AttemptError::Guest(message))) => {
                     lease.note_answer(true);
                     lease.mark_served();
-                    return Err(blame_client(job).unwrap_or(DispatchError::Guest(message)));
+                    return Err(job.fault().unwrap_or(DispatchError::Guest(message)));
                 }
                 Some(Err(AttemptError::NotStarted)) => {
                     tries -= 1;
@@ -259,9 +251,11 @@ impl Service {
                 trial.died();
             }
             self.note_crash(release, death);
-            if blame_client(job).is_none() {
+            if let Some(request) = request
+                && job.fault().is_none()
+            {
                 let time = (left, release.manifest.limits.timeout);
-                release.ward.died(job, instance, death, time);
+                release.ward.died(request, instance, death, time);
             }
             self.replay_or_fail(release, job, &effects, tries, death.reason)?;
         }
@@ -277,7 +271,11 @@ impl Service {
 
     /// An instance that ended between the lease and the hand-over is about to leave the pool; lets
     /// the supervisor see it rather than asking for it again at once.
-    async fn pause_if_gone(&self, release: &Release, job: &Job) -> Result<(), DispatchError> {
+    async fn pause_if_gone<E: Errand>(
+        &self,
+        release: &Release,
+        job: &E,
+    ) -> Result<(), DispatchError> {
         tokio::task::yield_now().await;
         if job.time_left().is_zero() {
             return Err(DispatchError::Deadline);
@@ -318,23 +316,23 @@ impl Service {
         }
     }
 
-    fn replay_or_fail(
+    fn replay_or_fail<E: Errand>(
         &self,
         release: &Release,
-        job: &Job,
+        job: &E,
         effects: &Effects,
         tries: u32,
         reason: ExitReason,
     ) -> Result<(), DispatchError> {
-        if let Some(error) = blame_client(job) {
+        if let Some(error) = job.fault() {
             return Err(error);
         }
         let interrupted = Interrupted {
             policy: release.manifest.failover.replay,
-            method: &job.head.method,
+            idempotent: job.is_idempotent(),
             // whatever is left of the try, in other services too, can do no more
             no_effects: effects.close(),
-            body_replayable: job.body.replayable(),
+            body_replayable: job.is_replayable(),
             tries,
             time_left: job.time_left(),
         };
@@ -346,7 +344,7 @@ impl Service {
         match allowed {
             Ok(()) => {
                 self.metrics.replays.inc();
-                info!(service = %self.name, request = %job.id, tries, reason = reason.word(), "a request is run again");
+                info!(service = %self.name, request = %job.id(), tries, reason = reason.word(), "a request is run again");
                 Ok(())
             }
             Err(_) if job.time_left().is_zero() => Err(DispatchError::Deadline),
@@ -428,27 +426,25 @@ impl Service {
 }
 
 /// One try of a job, with its effects and where its answer comes.
-fn attempt(
-    job: &Job,
+fn attempt<E: Errand>(
+    job: &E,
     lease: &Arc<Lease>,
     tries: u32,
     suspect: bool,
-) -> (Attempt, Arc<Effects>, oneshot::Receiver<Outcome>) {
-    let (reply, answer) = oneshot::channel();
-    let caller = job.caller.as_ref();
+) -> (Attempt, Arc<Effects>, Awaited<E::Outcome>) {
+    let (work, answer) = job.work();
+    let caller = job.caller();
     let callers = caller.map(|caller| caller.effects.clone());
     let effects = Arc::new(Effects::part_of(callers.unwrap_or_default()));
     let attempt = Attempt {
-        id: job.id.clone(),
-        line: Line::new(&job.head),
-        request: job.request(),
-        body: job.body.clone(),
-        deadline: job.deadline,
+        id: job.id().clone(),
+        line: job.line(),
+        work,
+        deadline: job.deadline(),
         tries,
         suspect,
         depth: caller.map_or(0, |caller| caller.depth + 1),
         effects: Arc::clone(&effects),
-        reply,
         lease: Arc::clone(lease),
     };
     (attempt, effects, answer)
@@ -456,11 +452,11 @@ fn attempt(
 
 /// Hands a try to an instance and waits for what comes of it; `None` if the instance went without a
 /// word.
-async fn hand_over(
+async fn hand_over<E: Errand>(
     lease: &Arc<Lease>,
     attempt: Attempt,
-    mut answer: oneshot::Receiver<Outcome>,
-) -> Result<Option<Outcome>, DispatchError> {
+    mut answer: Awaited<E::Outcome>,
+) -> Result<Option<Result<E::Outcome, AttemptError>>, DispatchError> {
     let deadline = attempt.deadline;
     let waiting = Waiting::on(lease);
     if lease.send(attempt).is_err() {
@@ -478,25 +474,6 @@ async fn hand_over(
     };
     waiting.over();
     Ok(outcome)
-}
-
-/// Whether a status says that the guest failed: not that it refuses for reasons of its own.
-fn is_failure(status: StatusCode) -> bool {
-    let said = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
-    status.is_server_error() && !said.contains(&status)
-}
-
-/// An instance can't be blamed for a body that its client broke.
-fn blame_client(job: &Job) -> Option<DispatchError> {
-    if job.body.too_large() {
-        Some(DispatchError::TooLarge {
-            limit: job.body.limit(),
-        })
-    } else if job.body.client_broke_off() {
-        Some(DispatchError::ClientBody)
-    } else {
-        None
-    }
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ impl Suspicion {
             | ExitReason::Start
             | ExitReason::Killed
             | ExitReason::Abandoned
+            | ExitReason::Call
             | ExitReason::Host => false,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{Method, Request};
+use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 
 use super::exit::Exit;
@@ -16,7 +16,7 @@ use super::supervisor::Crew;
 use super::*;
 use crate::body::{ReplayBody, full};
 use crate::config::{Config, Replay};
-use crate::dispatch::{Effect, RequestId};
+use crate::dispatch::{Effect, Exchange, Job, RequestId, Work};
 
 /// What the instances of one test share.
 #[derive(Default)]
@@ -63,7 +63,10 @@ impl Launch for Actors {
 
 /// Plays one request; returns what the instance died of.
 async fn act(stage: &Stage, attempt: Attempt) -> Option<ExitReason> {
-    let path = attempt.request.uri().path().to_owned();
+    let Work::Http(Exchange { request, reply, .. }) = attempt.work else {
+        return None;
+    };
+    let path = request.uri().path().to_owned();
     let first = attempt.tries == 1;
     let dies = match path.as_str() {
         "/trap" => !stage.healed.load(Ordering::SeqCst),
@@ -81,8 +84,7 @@ async fn act(stage: &Stage, attempt: Attempt) -> Option<ExitReason> {
     let body = if path == "/trap-once" && first {
         Bytes::new()
     } else {
-        attempt
-            .request
+        request
             .into_body()
             .collect()
             .await
@@ -90,12 +92,10 @@ async fn act(stage: &Stage, attempt: Attempt) -> Option<ExitReason> {
             .unwrap_or_default()
     };
     if dies {
-        let _ = attempt
-            .reply
-            .send(Err(AttemptError::Died(Death::of(ExitReason::Trap))));
+        let _ = reply.send(Err(AttemptError::Died(Death::of(ExitReason::Trap))));
         return Some(ExitReason::Trap);
     }
-    let _ = attempt.reply.send(Ok(Response::new(full(body))));
+    let _ = reply.send(Ok(Response::new(full(body))));
     None
 }
 

@@ -1,4 +1,4 @@
-//! The requests that one instance is working on.
+//! The requests, and the calls of its functions, that one instance is working on.
 //!
 //! Shared between the store's data, where the guest's host calls record effects, and the task
 //! around the store, which must know deadlines while the store is borrowed by running code. The
@@ -11,11 +11,14 @@ use http::{HeaderValue, Request, Response};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
+use wasmtime::component::Val;
 
+use super::typed::invoke::{Invocation, Invoke, Results};
 use crate::body::{Body, ReplayBody};
 use crate::calls::TRACE;
 use crate::dispatch::{
-    Attempt, AttemptError, Caller, Effect, Effects, Line, Reply, RequestId, Superseded,
+    Attempt, AttemptError, Caller, Effect, Effects, Exchange, Line, Reply, RequestId, Superseded,
+    Work,
 };
 use crate::service::exit::{Death, ExitReason};
 use crate::service::lease::Lease;
@@ -30,17 +33,49 @@ struct Entry {
     suspect: bool,
     depth: u8,
     trace: [Option<HeaderValue>; 2],
-    body: ReplayBody,
+    /// A call has none.
+    body: Option<ReplayBody>,
     effects: Arc<Effects>,
-    reply: Option<Reply>,
+    asker: Option<Asker>,
     lease: Arc<Lease>,
     fate: Fate,
+}
+
+/// Who waits for an answer.
+enum Asker {
+    Http(Reply),
+    Call(Results),
+}
+
+impl Asker {
+    /// Nothing happens if they have gone.
+    fn fail(self, error: AttemptError) {
+        match self {
+            Self::Http(reply) => drop(reply.send(Err(error))),
+            Self::Call(results) => drop(results.send(Err(error))),
+        }
+    }
+}
+
+/// What the guest is to do.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is by far the more frequent"
+)]
+pub(super) enum Task {
+    /// To answer a request.
+    Http(Request<Body>),
+    /// To run a function that it exports.
+    Call(Invocation),
+    /// Nothing that any guest can do.
+    Nothing,
 }
 
 impl Entry {
     /// Whether a death is the request's fault rather than the instance's.
     fn is_to_blame(&self) -> bool {
-        self.tries > 1 || self.suspect || self.body.too_large() || self.body.client_broke_off()
+        let broken = |body: &ReplayBody| body.too_large() || body.client_broke_off();
+        self.tries > 1 || self.suspect || self.body.as_ref().is_some_and(broken)
     }
 }
 
@@ -84,27 +119,44 @@ pub(super) struct Ticket {
 }
 
 impl Active {
-    /// Enters an attempt's request, and gives back what the guest is to see of it.
-    pub(super) fn enter(&self, attempt: Attempt) -> (Ticket, Request<Body>) {
+    /// Enters an attempt, and gives back what the guest is to do.
+    pub(super) fn enter(&self, attempt: Attempt) -> (Ticket, Task) {
         let Attempt {
             id,
             line,
-            request,
-            body,
+            work,
             deadline,
             tries,
             suspect,
             depth,
             effects,
-            reply,
             lease,
         } = attempt;
+        let (task, body, asker) = match work {
+            Work::Http(Exchange {
+                request,
+                body,
+                reply,
+            }) => (Task::Http(request), Some(body), Some(Asker::Http(reply))),
+            Work::Call(message) => match Invoke::open(message) {
+                Some(invoke) => {
+                    let asker = Asker::Call(invoke.results);
+                    (Task::Call(invoke.invocation), None, Some(asker))
+                }
+                None => (Task::Nothing, None, None),
+            },
+        };
+        let trace = match &task {
+            Task::Http(request) => TRACE
+                .each_ref()
+                .map(|name| request.headers().get(name).cloned()),
+            Task::Call(_) | Task::Nothing => [None, None],
+        };
         let fate = Fate::default();
         let mut inner = self.0.lock();
         inner.fresh = true;
         inner.next += 1;
         let number = inner.next;
-        let header = |name| request.headers().get(name).cloned();
         inner.entries.push(Entry {
             number,
             id,
@@ -113,10 +165,10 @@ impl Active {
             tries,
             suspect,
             depth,
-            trace: TRACE.each_ref().map(header),
+            trace,
             body,
             effects,
-            reply: Some(reply),
+            asker,
             lease,
             fate: fate.clone(),
         });
@@ -126,7 +178,7 @@ impl Active {
             kept: AtomicBool::new(false),
             fate,
         };
-        (ticket, request)
+        (ticket, task)
     }
 
     /// Records an effect, before it happens. With several requests in one instance nothing tells
@@ -250,8 +302,8 @@ impl Active {
         };
         for entry in entries {
             entry.fate.seal(death);
-            if let Some(reply) = entry.reply {
-                let _ = reply.send(Err(AttemptError::Died(death)));
+            if let Some(asker) = entry.asker {
+                asker.fail(AttemptError::Died(death));
             }
         }
     }
@@ -308,30 +360,32 @@ pub(super) struct Answerer {
 impl Answerer {
     /// Gives the response to the dispatcher.
     pub(super) fn respond(&self, response: Response<Body>) {
-        self.send(Ok(response));
-    }
-
-    /// The guest gave no response. Nothing happens if it gave one before.
-    pub(super) fn fail(&self, message: String) {
-        self.send(Err(AttemptError::Guest(message)));
-    }
-
-    fn send(&self, answer: Result<Response<Body>, AttemptError>) {
-        let reply = {
-            let mut inner = self.active.0.lock();
-            let Some(entry) = inner
-                .entries
-                .iter_mut()
-                .find(|entry| entry.number == self.number)
-            else {
-                return;
-            };
-            entry.reply.take()
-        };
         // the client may have gone
-        if let Some(reply) = reply {
-            let _ = reply.send(answer);
+        if let Some(Asker::Http(reply)) = self.asker() {
+            let _ = reply.send(Ok(response));
         }
+    }
+
+    /// Gives the results of a call to its caller.
+    pub(super) fn give(&self, values: Vec<Val>) {
+        if let Some(Asker::Call(results)) = self.asker() {
+            let _ = results.send(Ok(values));
+        }
+    }
+
+    /// The guest gave no answer. Nothing happens if it gave one before.
+    pub(super) fn fail(&self, message: String) {
+        if let Some(asker) = self.asker() {
+            asker.fail(AttemptError::Guest(message));
+        }
+    }
+
+    /// Who waits, unless they were answered before.
+    fn asker(&self) -> Option<Asker> {
+        let mut inner = self.active.0.lock();
+        let mut entries = inner.entries.iter_mut();
+        let entry = entries.find(|entry| entry.number == self.number)?;
+        entry.asker.take()
     }
 }
 
@@ -356,14 +410,16 @@ mod tests {
         let attempt = Attempt {
             id: RequestId::random(),
             line: Line::new(&head),
-            request: Request::from_parts(head, body),
-            body: ReplayBody::new(empty(), 0, 0),
+            work: Work::Http(Exchange {
+                request: Request::from_parts(head, body),
+                body: ReplayBody::new(empty(), 0, 0),
+                reply,
+            }),
             deadline,
             tries,
             suspect: false,
             depth: 0,
             effects: Arc::new(Effects::default()),
-            reply,
             lease: Arc::clone(lease),
         };
         (attempt, answer)

@@ -7,11 +7,10 @@ use serde::Serialize;
 use wasmparser::{Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
-use wasmtime_wasi_http::handler::ProxyPre;
-use wasmtime_wasi_http::{p2, p3};
 
 use super::engine::{Concurrency, Sandbox};
-use super::state::State;
+use super::guest::Pre;
+use super::typed::{Exports, Interface, Refusal, link, signature};
 
 /// What a component of the generation 0.3 exports.
 const HANDLER_THREE: &str = "wasi:http/handler@0.3";
@@ -52,10 +51,10 @@ pub enum ComponentError {
     /// They don't validate, or use a feature that this host doesn't have.
     #[error("the component is not valid: {0}")]
     Invalid(String),
-    /// It doesn't export a handler.
+    /// It exports neither a handler nor anything that other services could call.
     #[error(
         "the component exports no HTTP handler; a service exports wasi:http/incoming-handler@0.2 or \
-         wasi:http/handler@0.3 (it exports: {exports})"
+         wasi:http/handler@0.3, or an interface of its own for other services to call (it exports: {exports})"
     )]
     NoHandler {
         /// What it exports instead.
@@ -64,6 +63,9 @@ pub enum ComponentError {
     /// It imports something that this host doesn't have.
     #[error("the component can't be linked: {0}")]
     Unlinkable(String),
+    /// It exports or imports an interface that can't be called from another service.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
     /// The host has no engine for it.
     #[error("this host can't run components of its kind: {0:#}")]
     NoEngine(#[from] anyhow::Error),
@@ -78,12 +80,21 @@ pub struct Facts {
     pub exports: Vec<String>,
 }
 
+/// What a component wants of other services, and what it offers them.
+#[derive(Debug)]
+pub struct Contract {
+    /// The interfaces that it imports and this host doesn't have.
+    pub wanted: Vec<Interface>,
+    /// The interfaces that it exports, but for those of WASI.
+    pub exports: Exports,
+}
+
 /// Compiled code that passed every check.
 #[derive(Clone)]
 pub struct Component {
-    pub(super) pre: Arc<ProxyPre<State>>,
-    /// Which `wasi:http` it speaks.
-    pub generation: Generation,
+    pub(super) pre: Arc<Pre>,
+    /// Which `wasi:http` it speaks. `None`: it answers no requests.
+    pub generation: Option<Generation>,
     /// What it imports and exports.
     pub facts: Arc<Facts>,
 }
@@ -141,8 +152,16 @@ impl Sandbox {
     pub(super) fn link(&self, code: &Code) -> Result<Component, ComponentError> {
         let facts = code.facts();
         let exports = |prefix: &str| facts.exports.iter().any(|name| name.starts_with(prefix));
-        let three = exports(HANDLER_THREE);
-        if !three && !exports("wasi:http/incoming-handler@0.2") {
+        let generation = if exports(HANDLER_THREE) {
+            Some(Generation::Three)
+        } else {
+            exports("wasi:http/incoming-handler@0.2").then_some(Generation::Two)
+        };
+        let contract = Contract {
+            wanted: signature::imports(&code.code)?,
+            exports: Exports::of(&code.code)?,
+        };
+        if generation.is_none() && contract.exports.interfaces().next().is_none() {
             let exports = if facts.exports.is_empty() {
                 "nothing".to_owned()
             } else {
@@ -152,20 +171,17 @@ impl Sandbox {
         }
         let unlinkable = |error: wasmtime::Error| ComponentError::Unlinkable(format!("{error:#}"));
         let linker = &self.runtime(code.concurrency)?.linker;
-        let pre = linker.instantiate_pre(&code.code).map_err(unlinkable)?;
-        let (pre, generation) = if three {
-            (
-                ProxyPre::P3(p3::bindings::ServicePre::new(pre).map_err(unlinkable)?),
-                Generation::Three,
-            )
+        let pre = if contract.wanted.is_empty() {
+            linker.instantiate_pre(&code.code)
         } else {
-            (
-                ProxyPre::P2(p2::bindings::ProxyPre::new(pre).map_err(unlinkable)?),
-                Generation::Two,
-            )
+            let mut linker = linker.clone();
+            link::define(&mut linker, &contract.wanted).map_err(unlinkable)?;
+            linker.instantiate_pre(&code.code)
         };
+        let pre = pre.map_err(unlinkable)?;
+        let pre = Pre::new(pre, generation, code.concurrency, Arc::new(contract));
         Ok(Component {
-            pre: Arc::new(pre),
+            pre: Arc::new(pre.map_err(unlinkable)?),
             generation,
             facts: Arc::new(facts),
         })
@@ -175,9 +191,21 @@ impl Sandbox {
 impl Component {
     /// The engine it was compiled for.
     pub(super) fn engine(&self) -> &Engine {
-        match &*self.pre {
-            ProxyPre::P2(pre) => pre.engine(),
-            ProxyPre::P3(pre) => pre.engine(),
+        self.pre.engine()
+    }
+
+    /// What it wants of other services, and offers them.
+    pub fn contract(&self) -> &Arc<Contract> {
+        &self.pre.contract
+    }
+
+    /// Requests and calls that one instance may hold at once if the manifest doesn't say; one, whatever
+    /// the manifest says, where the guest can do but one thing at a time.
+    pub(super) fn default_concurrency(&self) -> NonZeroUsize {
+        match (self.generation, self.pre.concurrency) {
+            (Some(generation), _) => generation.default_concurrency(),
+            (None, Concurrency::On) => Generation::Three.default_concurrency(),
+            (None, Concurrency::Off) => NonZeroUsize::MIN,
         }
     }
 }

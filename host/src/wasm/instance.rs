@@ -16,9 +16,11 @@ use wasmtime_wasi_http::handler::Proxy;
 
 use super::active::Active;
 use super::component::Component;
-use super::engine::Sandbox;
+use super::engine::{Concurrency, Sandbox};
+use super::guest::Guest;
 use super::limits::MemoryExceeded;
 use super::state::{Blueprint, Reach, State};
+use super::typed::{CallFailed, Links};
 use super::watch::{ClientsGone, DeadlinePassed, Watch};
 use super::{proxy2, proxy3};
 use crate::config::{Isolation, Log, Manifest, ServiceName};
@@ -73,12 +75,12 @@ impl Launcher {
         reach: Reach,
     ) -> Self {
         let isolation = manifest.isolation;
-        let concurrency = match (component.generation, isolation) {
-            (super::Generation::Two, _) | (_, Isolation::Request) => NonZeroUsize::MIN,
-            (three @ super::Generation::Three, Isolation::Instance) => manifest
-                .instances
-                .concurrency
-                .unwrap_or_else(|| three.default_concurrency()),
+        let default = component.default_concurrency();
+        let concurrency = match isolation {
+            Isolation::Instance if default > NonZeroUsize::MIN => {
+                manifest.instances.concurrency.unwrap_or(default)
+            }
+            _ => NonZeroUsize::MIN,
         };
         let blueprint = Blueprint {
             service: service.to_string().into(),
@@ -86,6 +88,7 @@ impl Launcher {
             grants: Arc::new(manifest.grants.clone()),
             network: reach.network.partition(),
             reach,
+            links: Links::default(),
             memory: manifest.limits.memory,
             log: log.clone(),
         };
@@ -97,6 +100,11 @@ impl Launcher {
             isolation,
             start: manifest.limits.start,
         }))
+    }
+
+    /// Which services have what the component imports; to be set when its release goes live.
+    pub fn links(&self) -> &Links {
+        &self.0.blueprint.links
     }
 }
 
@@ -124,10 +132,10 @@ impl Maker {
     /// # Errors
     ///
     /// Why it doesn't start.
-    async fn instantiate(&self, store: &mut Store<State>) -> Result<Proxy, Exit> {
+    async fn instantiate(&self, store: &mut Store<State>) -> Result<Guest, Exit> {
         let start = self.start;
-        match timeout(start, self.component.pre.instantiate_async(store)).await {
-            Ok(Ok(proxy)) => Ok(proxy),
+        match timeout(start, self.component.pre.instantiate(store)).await {
+            Ok(Ok(guest)) => Ok(guest),
             Ok(Err(error)) => Err(Exit {
                 reason: ExitReason::Start,
                 ..describe(&error, Vec::new())
@@ -142,31 +150,24 @@ impl Maker {
     async fn serve(
         &self,
         store: &mut Store<State>,
-        proxy: &Proxy,
+        guest: &Guest,
         inbox: &mut Inbox,
         watch: &Watch,
     ) -> wasmtime::Result<Served> {
         let once = self.isolation == Isolation::Request;
         let active = &watch.active;
-        match proxy {
-            Proxy::P2(guest) => {
-                watch
-                    .over(proxy2::serve(store, guest, inbox, active, once))
-                    .await
-            }
-            Proxy::P3(guest) => {
-                let concurrency = self.concurrency;
-                watch
-                    .over(proxy3::serve(
-                        store,
-                        guest,
-                        inbox,
-                        active,
-                        concurrency,
-                        once,
-                    ))
-                    .await
-            }
+        let several = match &guest.handler {
+            Some(Proxy::P2(_)) => false,
+            Some(Proxy::P3(_)) => true,
+            None => self.component.pre.concurrency == Concurrency::On,
+        };
+        if several {
+            let concurrency = self.concurrency;
+            let work = proxy3::serve(store, guest, inbox, active, concurrency, once);
+            watch.over(work).await
+        } else {
+            let work = proxy2::serve(store, guest, inbox, active, once);
+            watch.over(work).await
         }
     }
 }
@@ -234,8 +235,8 @@ async fn run(maker: Arc<Maker>, seat: Seat) -> Ended {
             store: maker.store(id, &watch),
         };
         let store = &mut remains.store;
-        let proxy = match maker.instantiate(store).await {
-            Ok(proxy) => proxy,
+        let guest = match maker.instantiate(store).await {
+            Ok(guest) => guest,
             Err(exit) => return Ended::quietly(exit),
         };
         if let Some(ready) = ready.take() {
@@ -244,7 +245,7 @@ async fn run(maker: Arc<Maker>, seat: Seat) -> Ended {
         }
         // whoever comes next finds a fresh guest
         drop(place.take());
-        let exit = match maker.serve(store, &proxy, &mut inbox, &watch).await {
+        let exit = match maker.serve(store, &guest, &mut inbox, &watch).await {
             Ok(Served::One(lease)) => {
                 place = Some(lease);
                 // the answer goes first, and its body to the end: what it has not given when the store
@@ -274,7 +275,7 @@ async fn run(maker: Arc<Maker>, seat: Seat) -> Ended {
 /// Attempts that were not started go back to their dispatchers.
 fn give_back(inbox: &mut Inbox) {
     for attempt in inbox.close() {
-        let _ = attempt.reply.send(Err(AttemptError::NotStarted));
+        attempt.work.fail(AttemptError::NotStarted);
     }
 }
 
@@ -286,6 +287,8 @@ fn describe(error: &wasmtime::Error, requests: Vec<String>) -> Exit {
         ExitReason::Abandoned
     } else if error.is::<MemoryExceeded>() {
         ExitReason::Memory
+    } else if error.is::<CallFailed>() {
+        ExitReason::Call
     } else {
         ExitReason::Trap
     };

@@ -11,12 +11,11 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use tracing::debug;
-use wasmtime_wasi_http::handler::ProxyPre;
 
 use super::cache::Cache;
 use super::component::{Code, Component, ComponentError, Facts, Generation};
 use super::engine::{Concurrency, Sandbox};
-use super::state::State;
+use super::guest::Pre;
 
 /// See the module.
 pub struct Library {
@@ -31,8 +30,8 @@ type Place = Mutex<Option<Lent>>;
 
 /// A component that others use.
 struct Lent {
-    pre: Weak<ProxyPre<State>>,
-    generation: Generation,
+    pre: Weak<Pre>,
+    generation: Option<Generation>,
     facts: Arc<Facts>,
 }
 

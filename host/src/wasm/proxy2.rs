@@ -1,18 +1,22 @@
-//! Running a `wasi:http/incoming-handler@0.2` guest: one request at a time, in this task.
+//! Running a guest that does one thing at a time, in this task: it answers a request as a
+//! `wasi:http/incoming-handler@0.2`, or runs a function for another service.
 
 use std::sync::Arc;
 
 use http_body_util::BodyExt;
 use wasmtime::Store;
-use wasmtime_wasi_http::p2::bindings::Proxy;
+use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
-use super::active::Active;
+use super::active::{Active, Task, Ticket};
+use super::guest::Guest;
 use super::instance::Served;
 use super::response;
 use super::state::State;
-use crate::body::BodyError;
+use super::typed::invoke::Invocation;
+use super::typed::provider;
+use crate::body::{Body, BodyError};
 use crate::dispatch::Attempt;
 use crate::service::mailbox::Inbox;
 
@@ -23,14 +27,14 @@ use crate::service::mailbox::Inbox;
 /// What ended the guest.
 pub(super) async fn serve(
     store: &mut Store<State>,
-    guest: &Proxy,
+    guest: &Guest,
     inbox: &mut Inbox,
     active: &Active,
     once: bool,
 ) -> wasmtime::Result<Served> {
     while let Some(attempt) = inbox.recv().await {
-        if attempt.reply.is_closed() {
-            // its client has gone; nothing of it was begun
+        if attempt.work.is_unwanted() {
+            // whoever asked has gone; nothing of it was begun
             continue;
         }
         let lease = once.then(|| Arc::clone(&attempt.lease));
@@ -44,14 +48,36 @@ pub(super) async fn serve(
 
 async fn handle(
     store: &mut Store<State>,
-    guest: &Proxy,
+    guest: &Guest,
     attempt: Attempt,
     active: &Active,
     once: bool,
 ) -> wasmtime::Result<()> {
-    let (ticket, request) = active.enter(attempt);
+    let (ticket, task) = active.enter(attempt);
     // until the guest is done with it, whatever ends this function
     ticket.keep(true);
+    match task {
+        Task::Http(request) => answer(store, guest, request, ticket, once).await,
+        Task::Call(invocation) => run(store, guest, &invocation, &ticket).await,
+        Task::Nothing => {
+            ticket.keep(false);
+            Ok(())
+        }
+    }
+}
+
+async fn answer(
+    store: &mut Store<State>,
+    guest: &Guest,
+    request: http::Request<Body>,
+    ticket: Ticket,
+    once: bool,
+) -> wasmtime::Result<()> {
+    let Some(Proxy::P2(handler)) = &guest.handler else {
+        ticket.answerer().fail(NO_HANDLER.into());
+        ticket.keep(false);
+        return Ok(());
+    };
     let (answerer, fate) = (ticket.answerer(), ticket.fate());
     let ticket = Arc::new(ticket);
     // a store that is for one request stays until the response's body is over
@@ -66,7 +92,7 @@ async fn handle(
         }
         Err(code) => answerer.fail(format!("it set the error {code:?} instead of a response")),
     })?;
-    guest
+    handler
         .wasi_http_incoming_handler()
         .call_handle(&mut *store, request, out)
         .await?;
@@ -76,6 +102,26 @@ async fn handle(
     ticket.keep(false);
     Ok(())
 }
+
+async fn run(
+    store: &mut Store<State>,
+    guest: &Guest,
+    invocation: &Invocation,
+    ticket: &Ticket,
+) -> wasmtime::Result<()> {
+    match guest.target(invocation) {
+        Ok(target) => {
+            let call = provider::call(&mut *store, &guest.instance, target, &invocation.params);
+            ticket.answerer().give(call.await?);
+        }
+        Err(missing) => ticket.answerer().fail(missing),
+    }
+    ticket.keep(false);
+    Ok(())
+}
+
+/// What who sends a request hears of a guest that only runs functions.
+pub(super) const NO_HANDLER: &str = "it exports no HTTP handler, only functions for other services";
 
 /// A request body's failure, as the guest sees it.
 pub(super) fn to_guest(error: &BodyError) -> Error {

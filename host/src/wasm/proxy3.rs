@@ -1,4 +1,5 @@
-//! Running a `wasi:http/handler@0.3` guest: several requests at once, in this task.
+//! Running a guest that does several things at once, in this task: it answers requests as a
+//! `wasi:http/handler@0.3`, and runs functions for other services.
 //!
 //! All of them are driven by one `run_concurrent`.
 
@@ -10,15 +11,18 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use http_body_util::BodyExt;
 use wasmtime::Store;
 use wasmtime::component::Accessor;
+use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p3::Request;
 use wasmtime_wasi_http::p3::bindings::Service;
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
-use super::active::{Active, Ticket};
+use super::active::{Active, Task, Ticket};
+use super::guest::Guest;
 use super::instance::Served;
-use super::proxy2::to_guest;
+use super::proxy2::{NO_HANDLER, to_guest};
 use super::response;
 use super::state::State;
+use super::typed::provider;
 use crate::dispatch::Attempt;
 use crate::service::mailbox::Inbox;
 
@@ -29,7 +33,7 @@ use crate::service::mailbox::Inbox;
 /// What ended the guest.
 pub(super) async fn serve(
     store: &mut Store<State>,
-    guest: &Service,
+    guest: &Guest,
     inbox: &mut Inbox,
     active: &Active,
     concurrency: NonZeroUsize,
@@ -43,7 +47,7 @@ pub(super) async fn serve(
                 biased;
                 Some(result) = calls.next(), if !calls.is_empty() => result?,
                 attempt = inbox.recv(), if calls.len() < concurrency.get() => match attempt {
-                    Some(attempt) if attempt.reply.is_closed() => {}
+                    Some(attempt) if attempt.work.is_unwanted() => {}
                     Some(attempt) => {
                         place = once.then(|| Arc::clone(&attempt.lease));
                         calls.push(handle(accessor, guest, attempt, active));
@@ -67,17 +71,31 @@ pub(super) async fn serve(
 
 async fn handle(
     accessor: &Accessor<State>,
-    guest: &Service,
+    guest: &Guest,
     attempt: Attempt,
     active: &Active,
 ) -> wasmtime::Result<()> {
-    let (ticket, request) = active.enter(attempt);
+    let (ticket, task) = active.enter(attempt);
     // entered until the response's body is over, for the deadline covers that
     let ticket = Arc::new(ticket);
     ticket.keep(true);
-    match respond(accessor, guest, request, &ticket).await? {
-        Ok(response) => ticket.answerer().respond(response),
-        Err(refusal) => ticket.answerer().fail(refusal),
+    match (task, &guest.handler) {
+        (Task::Http(request), Some(Proxy::P3(service))) => {
+            match respond(accessor, service, request, &ticket).await? {
+                Ok(response) => ticket.answerer().respond(response),
+                Err(refusal) => ticket.answerer().fail(refusal),
+            }
+        }
+        (Task::Http(_), _) => ticket.answerer().fail(NO_HANDLER.into()),
+        (Task::Call(invocation), _) => match guest.target(&invocation) {
+            Ok(target) => {
+                let params = &invocation.params;
+                let call = provider::call_concurrent(accessor, &guest.instance, target, params);
+                ticket.answerer().give(call.await?);
+            }
+            Err(missing) => ticket.answerer().fail(missing),
+        },
+        (Task::Nothing, _) => {}
     }
     ticket.keep(false);
     Ok(())

@@ -11,6 +11,7 @@ use super::limits::MemoryLimit;
 use super::outbound::Outbound;
 use super::refusals::Refusals;
 use super::stdio::GuestLog;
+use super::typed::{self, Links, Outgoing};
 use crate::calls::Calls;
 use crate::config::{Grants, Log};
 use crate::keyvalue::Store as KeyValueStore;
@@ -45,6 +46,8 @@ pub(super) struct Blueprint {
     pub grants: Arc<Grants>,
     /// What it may be let to.
     pub reach: Reach,
+    /// The services that have what it imports.
+    pub links: Links,
     /// The way out of the host, with connections of the release's own.
     pub network: Network,
     /// Bytes of memory.
@@ -63,6 +66,7 @@ pub(super) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
+    calls: Arc<dyn typed::Calls>,
 }
 
 impl State {
@@ -89,9 +93,16 @@ impl State {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             outbound: Outbound::new(Arc::clone(blueprint), active.clone()),
+            calls: Arc::new(Outgoing::new(Arc::clone(blueprint), active.clone())),
             blueprint: Arc::clone(blueprint),
             active,
         }
+    }
+}
+
+impl typed::Caller for State {
+    fn calls(&self) -> &Arc<dyn typed::Calls> {
+        &self.calls
     }
 }
 

@@ -30,6 +30,7 @@ pub(in crate::config) fn manifest(
     let raw: RawManifest = decode(file, text)?;
     let limits = raw.limits.check(Section::new(file, "limits"), host)?;
     Ok(Manifest {
+        default_routes: raw.routes.is_none(),
         routes: match raw.routes {
             None => vec![Pattern::for_service(service)],
             Some(written) => routes(Section::new(file, ""), &written)?,

@@ -1,25 +1,38 @@
 //! From what was judged to what is served.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::sync::Arc;
 
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::terms::Terms;
 use super::{Controller, Ended, Entry};
 use crate::config::ServiceName;
+use crate::deploy::agreement::Disagreement;
 use crate::deploy::fingerprint::Fingerprint;
-use crate::deploy::prepare::Judged;
+use crate::deploy::prepare::{Judged, Warm};
 use crate::exchange::Target;
 use crate::router::{Conflict, Table};
 use crate::service::{Release, Service};
+use crate::wasm::typed::Bindings;
 
 /// A warm release that is to be published.
-struct Candidate {
-    name: ServiceName,
+pub(super) struct Candidate {
+    pub(super) name: ServiceName,
     fingerprint: Option<Fingerprint>,
-    release: Arc<Release>,
+    pub(super) warm: Warm,
+    /// Whom it calls; known once all is there that it needs.
+    pub(super) bindings: Bindings,
+}
+
+impl Candidate {
+    /// It does not go live.
+    pub(super) fn abandon(&self) {
+        self.warm.release.supervisor.drain(Instant::now());
+    }
 }
 
 impl Controller {
@@ -68,29 +81,61 @@ impl Controller {
             fingerprint,
             outcome,
         } = judged;
-        if let Some(awaited) = &mut self.awaited {
-            awaited.remove(&name);
-        }
         let entry = self.entries.get_mut(&name)?;
-        entry.known.preparing = false;
         entry.known.judged.clone_from(&fingerprint);
         entry.conflicted = false;
         match outcome {
-            Ok(release) => Some(Candidate {
+            Ok(warm) => Some(Candidate {
                 name,
                 fingerprint,
-                release,
+                warm,
+                bindings: Bindings::new(),
             }),
             Err(error) => {
                 refuse(&entry.service, &format!("{error:#}"));
+                self.decided(&name);
                 None
             }
         }
     }
 
+    /// What was prepared is live or refused.
+    fn decided(&mut self, name: &ServiceName) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.known.preparing = false;
+        }
+        self.no_longer_awaited(name);
+    }
+
+    /// Nobody waits for a service before the server is ready.
+    pub(super) fn no_longer_awaited(&mut self, name: &ServiceName) {
+        if let Some(awaited) = &mut self.awaited {
+            awaited.remove(name);
+        }
+    }
+
     /// Makes warm releases those that are served, in one step if they get along with each other and
-    /// with what is served. `true` if files that were refused may now be taken.
+    /// with what is served. `true` if files that were refused may now be taken, or changed while their
+    /// releases waited.
     fn publish(&mut self, warm: Vec<Candidate>) -> bool {
+        let mut again = !self.waiting.is_empty();
+        let mut batch = std::mem::take(&mut self.waiting);
+        batch.extend(warm);
+        let (agreed, disagreeing) = self.sift(batch);
+        again |= self.publish_agreed(agreed);
+        let (hopeful, refused) = self.may_still_agree(disagreeing);
+        self.waiting.extend(hopeful);
+        let hopes_end = !refused.is_empty() && !self.waiting.is_empty();
+        for (candidate, disagreement) in refused {
+            self.refuse_for_now(&candidate, &disagreement);
+        }
+        if hopes_end {
+            again |= self.publish(Vec::new());
+        }
+        again
+    }
+
+    fn publish_agreed(&mut self, warm: Vec<Candidate>) -> bool {
         if warm.is_empty() {
             return false;
         }
@@ -101,7 +146,7 @@ impl Controller {
             }
             Err(conflict) => match <[Candidate; 1]>::try_from(warm) {
                 Ok([alone]) => {
-                    self.refuse_conflicting(&alone, &conflict);
+                    self.refuse_for_now(&alone, &conflict);
                     false
                 }
                 // one by one, to see which of them it is
@@ -121,12 +166,22 @@ impl Controller {
         for Candidate {
             name,
             fingerprint,
-            release,
+            warm,
+            bindings,
         } in warm
         {
+            self.decided(&name);
             let Some(entry) = self.entries.get_mut(&name) else {
                 continue;
             };
+            let Warm {
+                release,
+                contract,
+                links,
+            } = warm;
+            // before anything is asked of it
+            links.set(bindings.clone());
+            entry.terms = Some(Terms { contract, bindings });
             entry.known.running = fingerprint;
             let before = entry.live.replace(Arc::clone(&release));
             entry.service.publish(Some(Arc::clone(&release)));
@@ -141,18 +196,54 @@ impl Controller {
         }
     }
 
-    fn refuse_conflicting(&mut self, candidate: &Candidate, conflict: &Conflict) {
-        let Candidate { name, release, .. } = candidate;
-        release.supervisor.drain(Instant::now());
+    /// Refuses a release that doesn't get along with others, which may change.
+    fn refuse_for_now(&mut self, candidate: &Candidate, why: &dyn Display) {
+        let name = &candidate.name;
+        candidate.abandon();
         if let Some(entry) = self.entries.get_mut(name) {
             entry.conflicted = true;
-            refuse(&entry.service, &format!("{name} is not taken: {conflict}"));
+            refuse(&entry.service, &format!("{name} is not taken: {why}"));
         }
+        self.decided(name);
+    }
+
+    /// Parts releases that lack something of another service: those whose others are being prepared, or
+    /// wait themselves, and those for which there is no hope.
+    fn may_still_agree(
+        &self,
+        disagreeing: Vec<(Candidate, Disagreement)>,
+    ) -> (Vec<Candidate>, Vec<(Candidate, Disagreement)>) {
+        let undecided: BTreeSet<_> = disagreeing.iter().map(|(one, _)| &one.name).collect();
+        let preparing = |name: &ServiceName| {
+            let entry = self.entries.get(name);
+            entry.is_some_and(|entry| entry.known.preparing)
+        };
+        // where nothing is on its way, those that wait for one another would wait for ever
+        let underway = self
+            .entries
+            .keys()
+            .any(|name| preparing(name) && !undecided.contains(name));
+        let hopeful = |(candidate, disagreement): &(Candidate, Disagreement)| {
+            underway && disagreement.others(&candidate.name).iter().any(preparing)
+        };
+        let hopeful: Vec<_> = disagreeing.iter().map(hopeful).collect();
+        let (mut waiting, mut refused) = (Vec::new(), Vec::new());
+        for (one, hopeful) in disagreeing.into_iter().zip(hopeful) {
+            if hopeful {
+                waiting.push(one.0);
+            } else {
+                refused.push(one);
+            }
+        }
+        (waiting, refused)
     }
 
     /// The table of routes if these releases were those of their services.
     fn table_with(&self, warm: &[Candidate]) -> Result<Table<Target>, Conflict> {
-        let new: BTreeMap<_, _> = warm.iter().map(|one| (&one.name, &one.release)).collect();
+        let new: BTreeMap<_, _> = warm
+            .iter()
+            .map(|one| (&one.name, &one.warm.release))
+            .collect();
         let (served, coming): (Vec<_>, Vec<_>) = self
             .entries
             .iter()
@@ -187,14 +278,21 @@ impl Controller {
         self.catalog.store(Arc::new(services.collect()));
     }
 
-    /// Files refused for a conflict are judged again, now that the routes have changed. `true` if
-    /// there are any.
+    /// Files refused for a conflict are judged again, now that others have changed, and awaited if the
+    /// server isn't ready. `true` if there are any.
     pub(super) fn retry_conflicts(&mut self) -> bool {
         let mut any = false;
-        for entry in self.entries.values_mut().filter(|entry| entry.conflicted) {
-            entry.conflicted = false;
+        for (name, entry) in &mut self.entries {
+            if !std::mem::take(&mut entry.conflicted) {
+                continue;
+            }
             entry.known.judged = None;
             any = true;
+            if let Some(awaited) = &mut self.awaited
+                && !*self.ready.borrow()
+            {
+                awaited.insert(name.clone());
+            }
         }
         any
     }

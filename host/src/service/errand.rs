@@ -1,0 +1,146 @@
+//! What a service can be asked for: the answer to a request, or the result of a function that it exports.
+//!
+//! The way through the instances is the same for both ([`Service::dispatch`](super::Service::dispatch));
+//! here is what differs: what a try is given, what it gives, and what may be done when it is interrupted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::exit::Death;
+use super::guarded::Guarded;
+use super::lease::Lease;
+use crate::body::Body;
+use crate::dispatch::{AttemptError, Caller, DispatchError, Exchange, Job, Line, RequestId, Work};
+
+/// The place where what comes of a try is waited for.
+pub type Awaited<T> = oneshot::Receiver<Result<T, AttemptError>>;
+
+/// One piece of work for a service. It stays with whoever waits for it, across all tries.
+pub trait Errand: Sync {
+    /// What an instance gives for it.
+    type Outcome: Send;
+    /// What whoever asked gets.
+    type Answer: Send;
+
+    /// Names the request that it is, or is part of.
+    fn id(&self) -> &RequestId;
+
+    /// When it must be over.
+    fn deadline(&self) -> Instant;
+
+    /// The service that asks, if it is one.
+    fn caller(&self) -> Option<&Caller>;
+
+    /// What it is, for exit records.
+    fn line(&self) -> Line;
+
+    /// A copy for one try.
+    fn work(&self) -> (Work, Awaited<Self::Outcome>);
+
+    /// Makes the answer of what an instance gave, whose place in it is `lease`.
+    ///
+    /// # Errors
+    ///
+    /// The instance died over it, and nothing of it has gone on to whoever asked.
+    fn finish(
+        &self,
+        outcome: Self::Outcome,
+        lease: Arc<Lease>,
+    ) -> impl Future<Output = Result<Self::Answer, Death>> + Send;
+
+    /// What whoever asked did wrong; an instance can't be blamed for it.
+    fn fault(&self) -> Option<DispatchError> {
+        None
+    }
+
+    /// Whether to do it twice is the same as to do it once.
+    fn is_idempotent(&self) -> bool;
+
+    /// Whether all of it is still at hand.
+    fn is_replayable(&self) -> bool;
+
+    /// The request, if it is one, for the quarantine.
+    fn request(&self) -> Option<&Job> {
+        None
+    }
+
+    /// The time left before the deadline.
+    fn time_left(&self) -> Duration {
+        self.deadline().saturating_duration_since(Instant::now())
+    }
+}
+
+impl Errand for Job {
+    type Outcome = Response<Body>;
+    type Answer = Response<Body>;
+
+    fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn caller(&self) -> Option<&Caller> {
+        self.caller.as_ref()
+    }
+
+    fn line(&self) -> Line {
+        Line::new(&self.head)
+    }
+
+    fn work(&self) -> (Work, Awaited<Response<Body>>) {
+        let (reply, answer) = oneshot::channel();
+        let exchange = Exchange {
+            request: Job::request(self),
+            body: self.body.clone(),
+            reply,
+        };
+        (Work::Http(exchange), answer)
+    }
+
+    async fn finish(
+        &self,
+        response: Response<Body>,
+        lease: Arc<Lease>,
+    ) -> Result<Response<Body>, Death> {
+        lease.note_answer(is_failure(response.status()));
+        Guarded::wrap(response, lease, self.body.clone(), self.deadline).await
+    }
+
+    /// A body that is too large, or that its client broke off.
+    fn fault(&self) -> Option<DispatchError> {
+        if self.body.too_large() {
+            Some(DispatchError::TooLarge {
+                limit: self.body.limit(),
+            })
+        } else if self.body.client_broke_off() {
+            Some(DispatchError::ClientBody)
+        } else {
+            None
+        }
+    }
+
+    fn is_idempotent(&self) -> bool {
+        self.head.method.is_idempotent()
+    }
+
+    fn is_replayable(&self) -> bool {
+        self.body.replayable()
+    }
+
+    fn request(&self) -> Option<&Job> {
+        Some(self)
+    }
+}
+
+/// Whether a status says that the guest failed: not that it refuses for reasons of its own.
+fn is_failure(status: StatusCode) -> bool {
+    let said = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
+    status.is_server_error() && !said.contains(&status)
+}
