@@ -35,7 +35,10 @@ fn ask() -> Vec<u8> {
     set.expect("they are well formed");
     let answer = outgoing_handler::handle(request, None).expect("the call is granted");
     answer.subscribe().block();
-    let response = answer.get().expect("it is there").expect("it was not taken yet");
+    let response = answer
+        .get()
+        .expect("it is there")
+        .expect("it was not taken yet");
     let response = response.expect("the call succeeded");
     let body = response.consume().expect("it was not taken yet");
     let stream = body.stream().expect("it was not taken yet");
