@@ -176,7 +176,7 @@ pub enum AttemptError {
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError {
     /// The queue of the service was full, or the wait in it too long.
-    #[error("all instances are busy and the queue is full")]
+    #[error("all instances are busy, and more already wait than can be answered in time")]
     Overloaded {
         /// When another try may succeed.
         retry_after: Duration,

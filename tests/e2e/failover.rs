@@ -156,7 +156,8 @@ async fn a_response_that_broke_off_is_neither_run_again_nor_taken_for_whole() {
     for component in [fault(), fault_p3()] {
         let wharf = Wharf::with("fault", component).await;
         for front in [wharf.front.clone(), wharf.front.http2()] {
-            let reply = front.try_get("/fault/late-trap?bytes=1000").await;
+            // so much that part of it has gone out by then
+            let reply = front.try_get("/fault/late-trap?bytes=1000000").await;
             assert!(
                 reply.is_err(),
                 "half an answer passed for a whole one: {reply:?}"
@@ -165,6 +166,20 @@ async fn a_response_that_broke_off_is_neither_run_again_nor_taken_for_whole() {
         assert_eq!(wharf.count("fault", "replays").await, 0);
         wharf.wait_healthy("fault", 2).await;
         wharf.wait_count("fault", "exits", 2).await;
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_broke_off_before_any_of_it_went_out_is_run_again() {
+    for component in [fault(), fault_p3()] {
+        let wharf = Wharf::with("fault", component).await;
+        for (front, other) in [(wharf.front.clone(), 1), (wharf.front.http2(), 2)] {
+            // another request each time, for this one is quarantined
+            let target = format!("/fault/late-trap?bytes=1000&other={other}");
+            front.get(&target).await.problem(500);
+        }
+        wharf.wait_count("fault", "replays", 4).await;
+        wharf.wait_healthy("fault", 2).await;
     }
 }
 

@@ -33,6 +33,7 @@ mod keyvalue;
 mod matching;
 mod misbehaviour;
 mod neighbours;
+mod overload;
 mod overtime;
 mod poison;
 mod protocols;

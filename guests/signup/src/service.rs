@@ -159,7 +159,8 @@ impl Called {
         let mut body = body.map_err(|error| failed(&format_args!(", but {error}")))?;
         if head.status == self.done {
             let answer = serde_json::from_slice(&body);
-            let answer = answer.map_err(|error| failed(&format_args!(", but not as it does: {error}")))?;
+            let answer = answer
+                .map_err(|error| failed(&format_args!(", but not in its usual form: {error}")))?;
             return Ok(Answer::Done(answer, head.headers));
         }
         let mut refusal = Response::new(std::mem::take(&mut *body));
@@ -172,7 +173,7 @@ impl Called {
     fn unreachable(&self, why: &dyn Display) -> Failure {
         Failure {
             unavailable: true,
-            ..self.failed(format!("can't be reached: {why}"))
+            ..self.failed(format!("can't be reached: {why:#}"))
         }
     }
 

@@ -13,6 +13,7 @@ use tracing::debug;
 use super::fingerprint::{Files, Fingerprint, Stamp, sha256};
 use super::scan::Sighting;
 use crate::config::{Config, Manifest, ServiceName};
+use crate::service::launch::Launch as _;
 use crate::service::pool::{Pool, PoolLimits};
 use crate::service::quarantine::Ward;
 use crate::service::supervisor::{Crew, Supervisor};
@@ -236,7 +237,7 @@ async fn warm(
         workshop.reach.clone(),
     );
     let links = launcher.links().clone();
-    let pool = Pool::new(PoolLimits::of(&manifest));
+    let pool = Pool::new(PoolLimits::of(&manifest, launcher.concurrency()));
     let (supervisor, warmed) = Supervisor::start(Crew {
         pool: Arc::clone(&pool),
         launcher: Arc::new(launcher),

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame};
+use http_body_util::BodyExt;
 
 use super::lease::Lease;
 use crate::body::{Body, BodyError};
@@ -27,11 +28,15 @@ pub(super) struct Ahead {
 impl Ahead {
     /// Takes what is there, and what the guest makes when it has room again. Whoever reads on is
     /// woken for the rest as usual.
-    pub(super) fn take(body: &mut Body, lease: &Lease) -> Self {
+    pub(super) async fn take(body: &mut Body, lease: &Lease) -> Self {
         let mut ahead = Self::default();
         loop {
             let before = ahead.frames.len();
-            let may_come = ahead.poll(body);
+            let mut may_come = ahead.poll(body);
+            if may_come && lease.is_over() {
+                // the guest has come to its end in the middle of this: how, is known in a moment
+                may_come = ahead.add(body.frame().await);
+            }
             if !may_come || ahead.frames.len() == before {
                 return ahead;
             }
@@ -57,22 +62,26 @@ impl Ahead {
     fn poll(&mut self, body: &mut Body) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         while self.bytes < MOST {
-            let frame = match Pin::new(&mut *body).poll_frame(&mut cx) {
-                Poll::Pending => return true,
-                Poll::Ready(None) => {
-                    self.over = true;
-                    return false;
-                }
-                Poll::Ready(Some(frame)) => frame,
+            let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(&mut cx) else {
+                return true;
             };
-            let data = frame.as_ref().ok().and_then(Frame::data_ref);
-            self.bytes += data.map_or(0, Bytes::len);
-            let broken = frame.is_err();
-            self.frames.push_back(frame);
-            if broken {
+            if !self.add(frame) {
                 return false;
             }
         }
         false
+    }
+
+    /// Takes a frame, or the end. `false` if it was the last.
+    fn add(&mut self, frame: Option<Result<Frame<Bytes>, BodyError>>) -> bool {
+        let Some(frame) = frame else {
+            self.over = true;
+            return false;
+        };
+        let data = frame.as_ref().ok().and_then(Frame::data_ref);
+        self.bytes += data.map_or(0, Bytes::len);
+        let broken = frame.is_err();
+        self.frames.push_back(frame);
+        !broken
     }
 }

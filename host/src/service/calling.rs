@@ -152,6 +152,7 @@ mod tests {
     use crate::service::pool::{PoolLimits, Refused};
     use futures::FutureExt;
     use proptest::prelude::*;
+    use std::num::NonZeroUsize;
     use std::time::Duration;
     use tokio::time::Instant;
 
@@ -175,6 +176,9 @@ mod tests {
             queue_wait: Duration::from_secs(99),
             max_requests: None,
             max_memory_before_retire: usize::MAX,
+            instances: 1,
+            concurrency: NonZeroUsize::MIN,
+            timeout: Duration::from_secs(99),
         });
         let (mailbox, inbox) = mailbox::open();
         pool.add(InstanceId(1), mailbox, places, Arc::default());

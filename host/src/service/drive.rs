@@ -77,6 +77,9 @@ pub(super) trait Lend: Send + Sync {
     /// the work's task will look again right after.
     fn lend(&self);
 
+    /// Whether the work has come to its end.
+    fn is_over(&self) -> bool;
+
     /// The waker of the work's task.
     fn is_task(&self, waker: &Waker) -> bool;
 }
@@ -92,6 +95,12 @@ impl<T: Send + 'static> Lend for Drive<T> {
             task.wake_by_ref();
         }
         self.0.end_turn(work, &task);
+    }
+
+    fn is_over(&self) -> bool {
+        // as long as somebody drives it, it isn't
+        let work = self.0.work.try_lock();
+        work.is_some_and(|work| work.future.is_none())
     }
 
     fn is_task(&self, waker: &Waker) -> bool {

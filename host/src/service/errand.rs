@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Response;
+use http::{Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -46,7 +46,11 @@ pub trait Errand: Sync {
     /// # Errors
     ///
     /// The instance died over it, and nothing of it has gone on to whoever asked.
-    fn finish(&self, outcome: Self::Outcome, lease: Arc<Lease>) -> Result<Self::Answer, Death>;
+    fn finish(
+        &self,
+        outcome: Self::Outcome,
+        lease: Arc<Lease>,
+    ) -> impl Future<Output = Result<Self::Answer, Death>> + Send;
 
     /// What whoever asked did wrong; an instance can't be blamed for it.
     fn fault(&self) -> Option<DispatchError> {
@@ -100,8 +104,13 @@ impl Errand for Job {
         (Work::Http(exchange), answer)
     }
 
-    fn finish(&self, response: Response<Body>, lease: Arc<Lease>) -> Result<Response<Body>, Death> {
-        Guarded::wrap(response, lease, self.body.clone(), self.deadline)
+    async fn finish(
+        &self,
+        response: Response<Body>,
+        lease: Arc<Lease>,
+    ) -> Result<Response<Body>, Death> {
+        lease.note_answer(is_failure(response.status()));
+        Guarded::wrap(response, lease, self.body.clone(), self.deadline).await
     }
 
     /// A body that is too large, or that its client broke off.
@@ -128,4 +137,10 @@ impl Errand for Job {
     fn request(&self) -> Option<&Job> {
         Some(self)
     }
+}
+
+/// Whether a status says that the guest failed: not that it refuses for reasons of its own.
+fn is_failure(status: StatusCode) -> bool {
+    let said = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
+    status.is_server_error() && !said.contains(&status)
 }

@@ -29,6 +29,8 @@ impl Serialize for InstanceId {
 pub enum ExitReason {
     /// It ended in good order: too many requests served, too much memory, a drain.
     Retired,
+    /// It failed far more of its requests than the others, and was put out.
+    Ejected,
     /// The guest trapped.
     Trap,
     /// A request's deadline passed while the guest worked on it.
@@ -77,8 +79,9 @@ impl fmt::Display for Death {
 
 impl ExitReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Retired,
+        Self::Ejected,
         Self::Trap,
         Self::Deadline,
         Self::Memory,
@@ -93,6 +96,7 @@ impl ExitReason {
     pub fn word(self) -> &'static str {
         match self {
             Self::Retired => "retired",
+            Self::Ejected => "ejected",
             Self::Trap => "trap",
             Self::Deadline => "deadline",
             Self::Memory => "memory",
@@ -117,6 +121,7 @@ impl fmt::Display for ExitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Retired => "it was retired",
+            Self::Ejected => "it failed too many of its requests",
             Self::Trap => "it trapped",
             Self::Deadline => "it ran past a deadline",
             Self::Memory => "it asked for more memory than its limit",

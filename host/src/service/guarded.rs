@@ -42,7 +42,7 @@ impl Guarded {
     /// # Errors
     ///
     /// The instance died over it, and nothing of it has gone on to the client.
-    pub(super) fn wrap(
+    pub(super) async fn wrap(
         response: Response<Body>,
         lease: Arc<Lease>,
         request: ReplayBody,
@@ -51,7 +51,7 @@ impl Guarded {
         let (head, mut inner) = response.into_parts();
         let length = head.headers.get(CONTENT_LENGTH);
         let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let taken = Ahead::take(&mut inner, &lease);
+        let taken = Ahead::take(&mut inner, &lease).await;
         if let Some(Err(BodyError::Died(death))) = taken.frames.back() {
             return Err(*death);
         }
@@ -68,6 +68,8 @@ impl Guarded {
         };
         if whole || announced == Some(0) {
             guarded.finish();
+        } else if let Some(lease) = &guarded.lease {
+            lease.note_streaming();
         }
         let body = joined.map_or_else(|| Body::stream(guarded), full);
         Ok(Response::from_parts(head, body))

@@ -27,7 +27,7 @@ use super::exit::{Exit, ExitReason, ExitRecord, InstanceId, unix_seconds};
 use super::launch::{Ended, Seat};
 use super::lease::Vitals;
 use super::mailbox::{self, Mailbox};
-use super::pool::Phase;
+use super::pool::{Left, Phase};
 use super::restart::{Failure, Restarts, Verdict};
 use super::supervisor::{Command, Crew};
 
@@ -280,12 +280,19 @@ impl Keeper {
         let Some(running) = self.running.remove(&task) else {
             return false;
         };
-        let (served, age) = self
-            .crew
-            .pool
-            .remove(running.id)
-            .unwrap_or((0, running.since.elapsed()));
-        self.record(&running, &ended.exit, served, age);
+        let left = self.crew.pool.remove(running.id).unwrap_or(Left {
+            served: 0,
+            age: running.since.elapsed(),
+            ejected: None,
+        });
+        let mut ended = ended;
+        if let Some(eject) = left.ejected
+            && ended.exit.reason == ExitReason::Retired
+        {
+            ended.exit = Exit::plain(ExitReason::Ejected, eject.to_string());
+        }
+        let served = left.served;
+        self.record(&running, &ended.exit, served, left.age);
         drop(ended.remains);
         let reason = ended.exit.reason;
         if let Stage::Warming { .. } = self.stage

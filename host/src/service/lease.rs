@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::calling::Calls;
 use super::exit::InstanceId;
@@ -20,14 +23,38 @@ pub struct Vitals {
     pub abandoned: Notify,
 }
 
+/// When a place was taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taken {
+    /// On the pool's clock.
+    pub at: Duration,
+    /// How many places were taken then, this one included.
+    pub places: usize,
+}
+
+/// What a lease tells when it comes back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Return {
+    pub taken: Taken,
+    /// The request was answered in full.
+    pub served: bool,
+    /// Whether the guest failed; `None` if it can't be said.
+    pub failed: Option<bool>,
+    /// When the response began, if the pool doesn't know yet.
+    pub answered: Option<Instant>,
+}
+
 /// One place in one instance. Dropping it gives the place to the next who waits.
 pub struct Lease {
     pool: Arc<Pool>,
     instance: InstanceId,
     mailbox: Mailbox,
     vitals: Arc<Vitals>,
+    taken: Taken,
     served: AtomicBool,
+    failed: AtomicBool,
     abandoned: AtomicBool,
+    answered: Mutex<Option<Instant>>,
     /// What the holder waits for.
     pub(super) calls: Calls,
 }
@@ -38,13 +65,17 @@ impl Lease {
         instance: InstanceId,
         mailbox: Mailbox,
         vitals: Arc<Vitals>,
+        taken: Taken,
     ) -> Self {
         Self {
             pool,
             instance,
             mailbox,
             vitals,
+            taken,
             served: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            answered: Mutex::new(None),
             abandoned: AtomicBool::new(false),
             calls: Calls::default(),
         }
@@ -67,6 +98,11 @@ impl Lease {
     /// Lets the instance work in the caller's task, until it has to wait for something.
     pub(super) fn lend(&self) {
         self.mailbox.lend();
+    }
+
+    /// Whether the instance has come to its end, and is about to be seen off.
+    pub(super) fn is_over(&self) -> bool {
+        self.mailbox.is_over()
     }
 
     /// The pool it is a place in.
@@ -97,9 +133,31 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// The guest has answered; `failed` if that was a failure of its own making.
+    pub fn note_answer(&self, failed: bool) {
+        self.failed.store(failed, Ordering::Relaxed);
+        *self.answered.lock() = Some(Instant::now());
+    }
+
+    /// The response will take a while: what is known of how fast the instance is must not wait for
+    /// its end.
+    pub(super) fn note_streaming(&self) {
+        if let Some(at) = self.answered.lock().take() {
+            self.pool.answered(self.instance, self.taken, at);
+        }
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.pool
-            .release(self.instance, self.served.load(Ordering::Relaxed));
+        let (served, failed) = (self.served.get_mut(), self.failed.get_mut());
+        let back = Return {
+            taken: self.taken,
+            served: *served,
+            failed: (*served || *failed).then_some(*failed),
+            answered: self.answered.get_mut().take(),
+        };
+        self.pool.release(self.instance, &back);
     }
 }

@@ -86,6 +86,14 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Whether the instance's work is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.0
+            .reader
+            .as_ref()
+            .is_some_and(|reader| reader.is_over())
+    }
+
     /// Moves the instance's work on, until it waits.
     pub(super) fn lend(&self) {
         if let Some(reader) = &self.0.reader {

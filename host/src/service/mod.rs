@@ -6,10 +6,13 @@
 //! decisions are made by pure functions ([`balance`], [`failover`], [`restart`]); the state is owned
 //! by the [`pool`] and its [`supervisor`].
 
+pub mod admission;
 mod ahead;
 pub mod balance;
 pub mod calling;
+pub mod downshift;
 mod drive;
+pub mod ejection;
 pub mod errand;
 pub mod exit;
 pub mod failover;
@@ -187,7 +190,12 @@ impl Service {
         let mut tries = 0;
         loop {
             let release = successor.as_ref().unwrap_or(release);
-            let lease = match release.pool.acquire(job.deadline(), calling.as_ref()).await {
+            let (pool, calling) = (&release.pool, calling.as_ref());
+            let place = match tries {
+                0 => pool.acquire(job.deadline(), calling).await,
+                _ => pool.acquire_again(job.deadline(), calling).await,
+            };
+            let lease = match place {
                 Ok(lease) => Arc::new(lease),
                 Err(Refused::Closed) => {
                     successor = Some(self.successor(release)?);
@@ -199,7 +207,7 @@ impl Service {
                 Ok(trial) => trial,
                 Err(retry_after) => return Err(self.quarantined(retry_after)),
             };
-            if let Some(calling) = &calling {
+            if let Some(calling) = calling {
                 calling.runs_in(&lease);
             }
             tries += 1;
@@ -213,7 +221,7 @@ impl Service {
                     if let Some(error) = job.fault() {
                         return Err(error);
                     }
-                    match job.finish(outcome, Arc::clone(&lease)) {
+                    match job.finish(outcome, Arc::clone(&lease)).await {
                         Ok(answer) => {
                             if let Some(trial) = trial {
                                 trial.answered();
@@ -224,6 +232,7 @@ impl Service {
                     }
                 }
                 Some(Err(AttemptError::Guest(message))) => {
+                    lease.note_answer(true);
                     lease.mark_served();
                     return Err(job.fault().unwrap_or(DispatchError::Guest(message)));
                 }
@@ -241,6 +250,7 @@ impl Service {
             if let Some(trial) = trial {
                 trial.died();
             }
+            self.note_crash(release, death);
             if let Some(request) = request
                 && job.fault().is_none()
             {
@@ -276,6 +286,16 @@ impl Service {
         Ok(())
     }
 
+    /// A guest brought its instance down: requests may be kept apart from one another.
+    fn note_crash(&self, release: &Release, death: Death) {
+        if matches!(death.reason, ExitReason::Trap | ExitReason::Memory)
+            && let Some(now) = release.pool.trapped(death.in_company)
+        {
+            info!(service = %self.name, concurrency = now.get(),
+                "an instance died with several requests in it; until it has earned more, each instance gets fewer at once");
+        }
+    }
+
     fn quarantined(&self, retry_after: Duration) -> DispatchError {
         self.metrics.quarantined.inc();
         DispatchError::Quarantined { retry_after }
@@ -289,6 +309,7 @@ impl Service {
         match refused {
             Refused::Broken { retry_after } => DispatchError::Broken { retry_after },
             Refused::Stuck => DispatchError::Stuck,
+            Refused::Late { retry_after } => DispatchError::Overloaded { retry_after },
             _ => DispatchError::Overloaded {
                 retry_after: Duration::from_secs(1),
             },
@@ -377,6 +398,9 @@ impl Service {
                 .unwrap_or_default(),
             instances,
             queued: current.as_ref().map_or(0, |release| release.pool.load().1),
+            concurrency: current
+                .as_ref()
+                .map_or(0, |release| release.pool.concurrency().get()),
             quarantine: current
                 .as_ref()
                 .map(|release| {

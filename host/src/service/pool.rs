@@ -14,53 +14,31 @@
 //!   any of them ── drain ──► Draining ── last lease back ──► Closed
 //! ```
 
-use std::num::NonZeroU64;
+mod limits;
+mod state;
+
+use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::balance::{self, Load};
+use self::state::{Slot, State};
+use super::balance::Choice;
 use super::calling::{self, Calling};
 use super::exit::InstanceId;
 use super::failover::MIN_TIME_LEFT;
-use super::lease::{Lease, Vitals};
+use super::lease::{Lease, Return, Taken, Vitals};
 use super::mailbox::Mailbox;
-use super::queue::Queue;
-use super::status::{InstanceState, InstanceStatus};
-use crate::config::Manifest;
+use super::status::InstanceStatus;
 
-/// The limits a pool works under.
-#[derive(Clone, Debug)]
-pub struct PoolLimits {
-    /// Jobs that may wait.
-    pub queue: usize,
-    /// How long a job may wait.
-    pub queue_wait: Duration,
-    /// Requests after which an instance is retired.
-    pub max_requests: Option<NonZeroU64>,
-    /// Bytes of memory after which an instance is retired.
-    pub max_memory_before_retire: usize,
-}
+pub use self::limits::PoolLimits;
+pub use self::state::Left;
 
-impl PoolLimits {
-    /// The limits that a manifest sets.
-    pub fn of(manifest: &Manifest) -> Self {
-        let high_water = manifest.limits.memory / 4 * 3;
-        Self {
-            queue: manifest.limits.queue,
-            queue_wait: manifest.limits.queue_wait,
-            max_requests: manifest.instances.max_requests,
-            max_memory_before_retire: manifest
-                .instances
-                .max_memory_before_retire
-                .unwrap_or(high_water),
-        }
-    }
-}
+/// How long who waits lets it be before it looks whether the choice has become another.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Whether a pool takes jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +63,11 @@ pub enum Phase {
 pub enum Refused {
     /// The queue was full, or the wait in it too long.
     Overloaded,
+    /// It would not be answered in time.
+    Late {
+        /// When another may be.
+        retry_after: Duration,
+    },
     /// The job's deadline passed in the queue.
     Deadline,
     /// The breaker is open.
@@ -98,30 +81,10 @@ pub enum Refused {
     Closed,
 }
 
-struct Slot {
-    id: InstanceId,
-    /// `None` once it takes no more.
-    mailbox: Option<Mailbox>,
-    capacity: usize,
-    in_flight: usize,
-    served: u64,
-    started: Instant,
-    vitals: Arc<Vitals>,
-}
-
-struct State {
-    phase: Phase,
-    slots: Vec<Slot>,
-    turn: usize,
-    queue: Queue<Result<Lease, Refused>>,
-    served: u64,
-    /// The leases whose holders have called other services and wait for them.
-    callers: Vec<Arc<Lease>>,
-}
-
 /// The instances of one release.
 pub struct Pool {
     limits: PoolLimits,
+    born: Instant,
     state: Mutex<State>,
     /// Told when a drain has nothing left to wait for.
     idle: Notify,
@@ -132,16 +95,10 @@ pub struct Pool {
 impl Pool {
     /// A pool without instances.
     pub fn new(limits: PoolLimits) -> Arc<Self> {
-        let state = State {
-            phase: Phase::Open,
-            slots: Vec::new(),
-            turn: 0,
-            queue: Queue::new(limits.queue),
-            served: 0,
-            callers: Vec::new(),
-        };
+        let state = State::new(&limits);
         Arc::new(Self {
             limits,
+            born: Instant::now(),
             state: Mutex::new(state),
             idle: Notify::new(),
             recovered: Notify::new(),
@@ -159,6 +116,29 @@ impl Pool {
         deadline: Instant,
         calling: Option<&Calling>,
     ) -> Result<Lease, Refused> {
+        self.ask(deadline, calling, false).await
+    }
+
+    /// A place for a job that had one, in an instance that died: it was admitted, and waits as long
+    /// as it has time.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn acquire_again(
+        self: &Arc<Self>,
+        deadline: Instant,
+        calling: Option<&Calling>,
+    ) -> Result<Lease, Refused> {
+        self.ask(deadline, calling, true).await
+    }
+
+    async fn ask(
+        self: &Arc<Self>,
+        deadline: Instant,
+        calling: Option<&Calling>,
+        again: bool,
+    ) -> Result<Lease, Refused> {
         let waiter = {
             let mut state = self.state.lock();
             match state.phase {
@@ -169,9 +149,14 @@ impl Pool {
                 }
                 Phase::Draining | Phase::Closed => return Err(Refused::Closed),
             }
+            let now = self.born.elapsed();
+            if !again {
+                let left = deadline.saturating_duration_since(self.born + now);
+                state.admit(now, left)?;
+            }
             if state.queue.is_empty()
-                && let Some(index) = state.free_slot()
-                && let Some(lease) = self.take_place(&mut state, index)
+                && let Choice::Take(index) = state.choose(now, 0)
+                && let Some(lease) = self.take_place(&mut state, index, now)
             {
                 return Ok(lease);
             }
@@ -183,14 +168,39 @@ impl Pool {
                 return Err(Refused::Stuck);
             }
         }
-        let patience = Instant::now() + self.limits.queue_wait;
-        match timeout_at(deadline.min(patience), waiter).await {
-            // an instance would be lost to a request that can't be in time
-            Ok(Ok(Ok(_))) if deadline < Instant::now() + MIN_TIME_LEFT => Err(Refused::Deadline),
-            Ok(Ok(granted)) => granted,
-            Ok(Err(_)) => Err(Refused::Closed),
-            Err(_) if deadline <= patience => Err(Refused::Deadline),
-            Err(_) => Err(Refused::Overloaded),
+        let patience = if again {
+            deadline
+        } else {
+            Instant::now() + self.limits.queue_wait
+        };
+        self.wait(waiter, deadline, patience).await
+    }
+
+    /// Waits in the queue.
+    async fn wait(
+        self: &Arc<Self>,
+        mut waiter: oneshot::Receiver<Result<Lease, Refused>>,
+        deadline: Instant,
+        patience: Instant,
+    ) -> Result<Lease, Refused> {
+        let until = deadline.min(patience);
+        loop {
+            let ask = until.min(Instant::now() + ASK_AGAIN);
+            match timeout_at(ask, &mut waiter).await {
+                // an instance would be lost to a request that can't be in time
+                Ok(Ok(Ok(_))) if deadline < Instant::now() + MIN_TIME_LEFT => {
+                    return Err(Refused::Deadline);
+                }
+                Ok(Ok(granted)) => return granted,
+                Ok(Err(_)) => return Err(Refused::Closed),
+                Err(_) if ask < until => {
+                    // a fast instance that was worth to wait for may have become a slow one
+                    let granted = self.hand_out(&mut self.state.lock());
+                    deliver(granted);
+                }
+                Err(_) if deadline <= patience => return Err(Refused::Deadline),
+                Err(_) => return Err(Refused::Overloaded),
+            }
         }
     }
 
@@ -204,27 +214,18 @@ impl Pool {
     ) {
         let granted = {
             let mut state = self.state.lock();
-            state.slots.push(Slot {
-                id,
-                mailbox: Some(mailbox),
-                capacity,
-                in_flight: 0,
-                served: 0,
-                started: Instant::now(),
-                vitals,
-            });
+            state.slots.push(Slot::new(id, mailbox, capacity, vitals));
             self.hand_out(&mut state)
         };
         deliver(granted);
     }
 
-    /// An instance has ended. Returns how many requests it had served, and its age.
-    pub fn remove(&self, id: InstanceId) -> Option<(u64, Duration)> {
+    /// An instance has ended.
+    pub fn remove(&self, id: InstanceId) -> Option<Left> {
         let mut state = self.state.lock();
-        let index = state.slots.iter().position(|slot| slot.id == id)?;
-        let slot = state.slots.remove(index);
+        let left = state.remove(id);
         self.notice_idle(&mut state);
-        Some((slot.served, slot.started.elapsed()))
+        left
     }
 
     /// Sets the phase; whoever waits while the pool goes out of service is told why.
@@ -289,36 +290,23 @@ impl Pool {
     /// Requests in instances, and jobs that wait.
     pub fn load(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (
-            state.slots.iter().map(|slot| slot.in_flight).sum(),
-            state.queue.len(),
-        )
+        (state.in_places(), state.queue.len())
     }
 
     /// What each instance is doing.
     pub fn instances(&self) -> Vec<InstanceStatus> {
         let state = self.state.lock();
-        let describe = |slot: &Slot| InstanceStatus {
-            id: slot.id,
-            state: match (&slot.mailbox, slot.in_flight) {
-                (None, _) => InstanceState::Draining,
-                (Some(_), 0) => InstanceState::Ready,
-                (Some(_), _) => InstanceState::Busy,
-            },
-            in_flight: slot.in_flight,
-            served: slot.served,
-            memory_bytes: slot.vitals.memory.load(Ordering::Relaxed),
-            age_seconds: slot.started.elapsed().as_secs_f64(),
-        };
-        state.slots.iter().map(describe).collect()
+        state.slots.iter().map(Slot::status).collect()
     }
 
     /// The leases of all places, if their holders all wait for calls; `None` if one of them doesn't,
     /// or a place is free.
     pub(super) fn all_calling(&self) -> Option<Vec<Arc<Lease>>> {
         let state = self.state.lock();
-        let held: usize = state.slots.iter().map(|slot| slot.in_flight).sum();
-        let all = held > 0 && state.callers.len() == held && state.free_slot().is_none();
+        let held = state.in_places();
+        let all = held > 0
+            && state.callers.len() == held
+            && state.choose(self.born.elapsed(), 0) == Choice::Full;
         all.then(|| state.callers.clone())
     }
 
@@ -338,35 +326,40 @@ impl Pool {
         drop(left);
     }
 
+    /// The response of a lease has begun, and will take a while.
+    pub(super) fn answered(&self, id: InstanceId, taken: Taken, at: Instant) {
+        let now = self.time(at);
+        self.state.lock().note_answer(id, taken, now);
+    }
+
+    /// An instance died under a request, of the guest's own doing. Tells the release's concurrency
+    /// if that has changed.
+    pub(super) fn trapped(&self, in_company: bool) -> Option<NonZeroUsize> {
+        let mut state = self.state.lock();
+        let changed = state.downshift.trapped(1 + usize::from(in_company));
+        changed.then(|| state.downshift.capacity())
+    }
+
+    /// Requests that an instance may hold now.
+    pub fn concurrency(&self) -> NonZeroUsize {
+        self.state.lock().downshift.capacity()
+    }
+
     /// A lease came back.
-    pub(super) fn release(self: &Arc<Self>, id: InstanceId, served: bool) {
+    pub(super) fn release(self: &Arc<Self>, id: InstanceId, back: &Return) {
         let granted = {
             let mut state = self.state.lock();
-            if served {
-                state.served += 1;
-                if state.phase == Phase::Probing {
-                    self.recovered.notify_one();
-                }
+            let now = self.born.elapsed();
+            if back.served && state.phase == Phase::Probing {
+                self.recovered.notify_one();
             }
-            if let Some(slot) = state.slots.iter_mut().find(|slot| slot.id == id) {
-                slot.in_flight -= 1;
-                slot.served += u64::from(served);
-                if self.worn_out(slot) {
-                    slot.mailbox = None;
-                }
-            }
+            let answered = back.answered.map(|at| self.time(at));
+            state.take_back(id, back, answered, now, &self.limits);
             let granted = self.hand_out(&mut state);
             self.notice_idle(&mut state);
             granted
         };
         deliver(granted);
-    }
-
-    fn worn_out(&self, slot: &Slot) -> bool {
-        self.limits
-            .max_requests
-            .is_some_and(|most| slot.served >= most.get())
-            || slot.vitals.memory.load(Ordering::Relaxed) >= self.limits.max_memory_before_retire
     }
 
     /// Pairs free places with those who wait.
@@ -375,51 +368,41 @@ impl Pool {
         if matches!(state.phase, Phase::Broken { .. } | Phase::Closed) {
             return granted;
         }
-        while let Some(index) = state.free_slot() {
-            let Some(waiter) = state.queue.next() else {
-                break;
+        let now = self.born.elapsed();
+        loop {
+            if state.queue.is_empty() {
+                return granted;
+            }
+            let Choice::Take(index) = state.choose(now, state.queue.length() - 1) else {
+                return granted;
             };
-            granted.extend(self.take_place(state, index).map(|lease| (waiter, lease)));
+            let Some(waiter) = state.queue.next() else {
+                return granted;
+            };
+            let lease = self.take_place(state, index, now);
+            granted.extend(lease.map(|lease| (waiter, lease)));
         }
-        granted
     }
 
-    fn take_place(self: &Arc<Self>, state: &mut State, index: usize) -> Option<Lease> {
-        let slot = &mut state.slots[index];
-        let mailbox = slot.mailbox.clone()?;
-        slot.in_flight += 1;
-        state.turn = index + 1;
-        Some(Lease::new(
-            Arc::clone(self),
-            slot.id,
-            mailbox,
-            Arc::clone(&slot.vitals),
-        ))
+    fn take_place(
+        self: &Arc<Self>,
+        state: &mut State,
+        index: usize,
+        now: Duration,
+    ) -> Option<Lease> {
+        let (id, mailbox, vitals, taken) = state.take(index, now)?;
+        Some(Lease::new(Arc::clone(self), id, mailbox, vitals, taken))
+    }
+
+    /// On the pool's clock.
+    fn time(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.born)
     }
 
     fn notice_idle(&self, state: &mut State) {
         if state.is_idle() {
             self.idle.notify_waiters();
         }
-    }
-}
-
-impl State {
-    /// The instance whose turn it is, if any has room.
-    fn free_slot(&self) -> Option<usize> {
-        let loads = self.slots.iter().map(|slot| Load {
-            in_flight: slot.in_flight,
-            capacity: if slot.mailbox.is_some() {
-                slot.capacity
-            } else {
-                0
-            },
-        });
-        balance::choose(loads, self.turn)
-    }
-
-    fn is_idle(&mut self) -> bool {
-        self.queue.is_empty() && self.slots.iter().all(|slot| slot.in_flight == 0)
     }
 }
 

@@ -74,6 +74,7 @@ impl Suspicion {
             ExitReason::Trap | ExitReason::Memory => true,
             ExitReason::Deadline => self.death.computing && !self.hindered,
             ExitReason::Retired
+            | ExitReason::Ejected
             | ExitReason::Start
             | ExitReason::Killed
             | ExitReason::Abandoned
@@ -170,17 +171,22 @@ impl Quarantine {
         Arc::clone(&self.watch)
     }
 
-    /// When a request whose line the [`Watch`] knows should come back, if it would be refused now. To
-    /// be asked when it arrives, so that it need not wait for the refusal.
-    pub fn refuses(&self, now: Duration, fingerprint: &Fingerprint) -> Option<Duration> {
-        let suspect = self.suspects.get(fingerprint)?;
+    /// When a request whose line the [`Watch`] knows should come back, if it is refused now. To be
+    /// asked when it arrives, so that it need not wait for the refusal.
+    pub fn refuses(&mut self, now: Duration, fingerprint: &Fingerprint) -> Option<Duration> {
+        let suspect = self.suspects.get_mut(fingerprint)?;
         let until = suspect.until?;
         let retry_after = match suspect.probe {
             None => until.saturating_sub(now),
             // one that nobody heard of again does not keep the door shut for ever
             Some(at) => (at + self.limits.first).saturating_sub(now).min(SOON),
         };
-        (!retry_after.is_zero()).then_some(retry_after)
+        if retry_after.is_zero() {
+            return None;
+        }
+        suspect.refused += 1;
+        suspect.seen = now;
+        Some(retry_after)
     }
 
     /// Whether such a request may run. To be asked when it has got a place, each time it is run: while
@@ -192,8 +198,6 @@ impl Quarantine {
             return Admission::Pass;
         };
         if let Some(retry_after) = refused {
-            suspect.refused += 1;
-            suspect.seen = now;
             return Admission::Refuse { retry_after };
         }
         if suspect.until.is_none() {

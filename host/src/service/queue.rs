@@ -63,6 +63,11 @@ impl<T> Queue<T> {
             .count()
     }
 
+    /// How many wait, those counted who have gone but are not forgotten yet.
+    pub(super) fn length(&self) -> usize {
+        self.waiters.len()
+    }
+
     /// Whether nobody waits.
     pub(super) fn is_empty(&mut self) -> bool {
         while self.waiters.front().is_some_and(oneshot::Sender::is_closed) {

@@ -148,6 +148,8 @@ pub struct ServiceStatus {
     pub instances: Vec<InstanceStatus>,
     /// Jobs that wait for an instance.
     pub queued: usize,
+    /// Requests that each instance may hold now.
+    pub concurrency: usize,
     /// The requests that ended instances, the latest first.
     pub quarantine: Vec<Suspect>,
     /// What happened so far.

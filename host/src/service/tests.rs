@@ -118,7 +118,7 @@ async fn release(
         digest: "d".into(),
         made: SystemTime::now(),
     });
-    let pool = Pool::new(PoolLimits::of(&manifest));
+    let pool = Pool::new(PoolLimits::of(&manifest, NonZeroUsize::MIN));
     let (supervisor, warm) = Supervisor::start(Crew {
         pool: Arc::clone(&pool),
         launcher: Arc::new(Actors(Arc::clone(stage))),

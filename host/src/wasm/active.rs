@@ -438,7 +438,7 @@ mod tests {
 
     async fn lease() -> Arc<Lease> {
         let manifest = Manifest::default_for(&"a".parse().unwrap(), &Config::default());
-        let pool = Pool::new(PoolLimits::of(&manifest));
+        let pool = Pool::new(PoolLimits::of(&manifest, std::num::NonZeroUsize::MIN));
         let (mailbox, _) = mailbox::open();
         pool.add(InstanceId(1), mailbox, 1, Arc::default());
         Arc::new(

@@ -123,14 +123,23 @@ impl WasiHttpHooks for Outbound {
             let name = name.to_ascii_lowercase();
             return match self.call(&name, &request) {
                 Ok((caller, name)) => Box::new(ask(blueprint, caller, name, request, options)),
-                Err(error) => Box::new(async { Err(error) }),
+                Err(error) => refused(request, error),
             };
         }
         match self.go_out(&request) {
             Ok(()) => Box::new(send(blueprint, request, options)),
-            Err(error) => Box::new(async { Err(error) }),
+            Err(error) => refused(request, error),
         }
     }
+}
+
+/// Refuses a request. Its body goes with the answer and not before: a guest whose write fails would
+/// take that for the reason.
+fn refused(request: Request<WasiBody>, error: Error) -> Box<dyn Future<Output = Sent> + Send> {
+    Box::new(async move {
+        drop(request);
+        Err(error)
+    })
 }
 
 /// Has another service answer. Its effects, if it has any, are recorded as they happen.

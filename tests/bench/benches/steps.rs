@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use wharf::body::{ReplayBody, empty};
 use wharf::calls::Calls;
 use wharf::config::{Config, Isolation, Manifest, ServiceName};
-use wharf::dispatch::{Job, RequestId};
+use wharf::dispatch::{Job, RequestId, Work};
 use wharf::keyvalue::EmbeddedStore;
 use wharf::network::{Network, Settings};
 use wharf::router::{Pattern, Table};
@@ -65,9 +65,11 @@ fn balance(bencher: Bencher<'_, '_>, instances: usize) {
         .map(|number| Load {
             in_flight: number % 3,
             capacity: 16,
+            expected: 1000,
+            probe: false,
         })
         .collect();
-    bencher.bench_local(|| choose(black_box(&loads).iter().copied(), 1));
+    bencher.bench_local(|| choose(black_box(&loads).iter().copied(), 0, 1));
 }
 
 /// A service with one release, and a runtime for it.
@@ -90,7 +92,7 @@ impl Scene {
             digest: "d".into(),
             made: SystemTime::now(),
         });
-        let pool = Pool::new(PoolLimits::of(&manifest));
+        let pool = Pool::new(PoolLimits::of(&manifest, NonZeroUsize::MIN));
         let supervisor = runtime.block_on(async {
             let (supervisor, warm) = Supervisor::start(Crew {
                 pool: Arc::clone(&pool),
@@ -156,7 +158,9 @@ impl Launch for Echoes {
             // the supervisor waits for it
             let _ = seat.ready.send(());
             while let Some(attempt) = seat.inbox.recv().await {
-                let _ = attempt.reply.send(Ok(Response::new(empty())));
+                if let Work::Http(exchange) = attempt.work {
+                    let _ = exchange.reply.send(Ok(Response::new(empty())));
+                }
             }
             Ended::quietly(Exit::plain(ExitReason::Retired, "no more attempts"))
         })

@@ -113,7 +113,7 @@ pub(crate) fn compete(
 ) {
     let name = workload.name();
     progress(standing.peer, &format!("{name}, round {round}"));
-    match measure(&server.process, || {
+    match measure(std::slice::from_ref(&server.process), || {
         wrk::run(server.addr, &format!("/{name}"), workload, pressure)
     }) {
         Ok(sample) => standing.samples.push(sample),
@@ -153,12 +153,16 @@ pub(crate) fn start(
 
 /// What a server used while it was under load.
 pub(crate) fn measure(
-    process: &Process,
+    processes: &[Process],
     load: impl FnOnce() -> Result<wrk::Outcome>,
 ) -> Result<Sample> {
-    let before = (proc::cpu(&process.pids()?)?, proc::cpu_of_ended_children()?);
+    let pids = || -> Result<Vec<u32>> {
+        let trees = processes.iter().map(Process::pids);
+        Ok(trees.collect::<Result<Vec<_>>>()?.concat())
+    };
+    let before = (proc::cpu(&pids()?)?, proc::cpu_of_ended_children()?);
     let outcome = load()?;
-    let pids = process.pids()?;
+    let pids = pids()?;
     let after = (proc::cpu(&pids)?, proc::cpu_of_ended_children()?);
     if let Some(failure) = outcome.failure {
         bail!("{failure}");

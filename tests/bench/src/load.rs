@@ -10,7 +10,7 @@ use crate::peers::{NATIVE, Peer};
 use crate::report::{self, Report};
 use crate::table::{Table, number, ratio};
 use crate::workload::Workload;
-use crate::{chart, machine, peers, scaling, streaming, wrk};
+use crate::{chart, hops, machine, peers, scaling, streaming, wrk};
 
 /// So many connections have to be served without a collapse.
 const CROWDS: [usize; 2] = [256, 1000];
@@ -44,6 +44,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     if options.wants(Part::Scaling) {
         report.add(&scaling::run(options, &peers))?;
+    }
+    if options.wants(Part::Hops) {
+        report.add(&hops::run(options)?)?;
     }
     if charted.is_empty() {
         return Ok(());

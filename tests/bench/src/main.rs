@@ -10,6 +10,7 @@ mod chart;
 mod client;
 mod contest;
 mod costs;
+mod hops;
 mod instructions;
 mod load;
 mod machine;

@@ -57,6 +57,7 @@ pub(crate) enum Part {
     Connections,
     Streaming,
     Scaling,
+    Hops,
     // of the costs
     Start,
     Swap,

@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -12,6 +14,9 @@ fn limits() -> PoolLimits {
         queue_wait: Duration::from_secs(5),
         max_requests: NonZeroU64::new(3),
         max_memory_before_retire: 1000,
+        instances: 1,
+        concurrency: NonZeroUsize::new(2).unwrap(),
+        timeout: Duration::from_mins(1),
     }
 }
 

@@ -45,7 +45,7 @@ impl Ward {
     /// Whether a request that has just come would be refused, and until when.
     pub(in crate::service) fn refuses(&self, job: &Job) -> Option<Duration> {
         let print = self.suspect(job)?;
-        let quarantine = self.quarantine.as_ref()?.lock();
+        let mut quarantine = self.quarantine.as_ref()?.lock();
         quarantine.refuses(self.born.elapsed(), &print)
     }
 

@@ -91,7 +91,8 @@ impl Errand for Call {
         (Work::Call(Box::new(invoke)), awaited)
     }
 
-    fn finish(&self, values: Vec<Val>, lease: Arc<Lease>) -> Result<Vec<Val>, Death> {
+    async fn finish(&self, values: Vec<Val>, lease: Arc<Lease>) -> Result<Vec<Val>, Death> {
+        lease.note_answer(false);
         lease.mark_served();
         Ok(values)
     }

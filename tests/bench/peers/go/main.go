@@ -37,6 +37,7 @@ const frame = 64 * 1024
 
 func main() {
 	http.HandleFunc("/hello", hello)
+	http.HandleFunc("/relay", relay)
 	http.HandleFunc("/echo", echo)
 	http.HandleFunc("/down", down)
 	http.HandleFunc("/up", up)
@@ -45,6 +46,19 @@ func main() {
 
 func hello(w http.ResponseWriter, _ *http.Request) {
 	io.WriteString(w, "Hello, World!")
+}
+
+// Asks another server, at the URL that the second argument is, over connections that are kept.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+
+func relay(w http.ResponseWriter, _ *http.Request) {
+	answer, err := client.Get(os.Args[2])
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	defer answer.Body.Close()
+	io.Copy(w, answer.Body)
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {

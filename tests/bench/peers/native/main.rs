@@ -4,17 +4,20 @@
 use std::convert::Infallible;
 use std::iter::repeat_n;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use futures::stream;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 
 const FRAME: usize = 64 * 1024;
@@ -44,11 +47,34 @@ async fn main() -> Result<()> {
 async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, hyper::Error> {
     Ok(match (request.method(), request.uri().path()) {
         (&Method::GET, "/hello") => whole("Hello, World!"),
+        (&Method::GET, "/relay") => relay().await,
         (&Method::POST, "/echo") => echo(request.into_body()).await?,
         (&Method::GET, "/down") => down(request.uri().query()),
         (&Method::POST, "/up") => up(request.into_body()).await?,
         _ => status(StatusCode::NOT_FOUND),
     })
+}
+
+/// Asks another server, at the URL that the second argument is, over a connection that is kept.
+async fn relay() -> Response<Answer> {
+    type Kept = (Client<HttpConnector, Full<Bytes>>, Uri);
+    static KEPT: OnceLock<Option<Kept>> = OnceLock::new();
+    let kept = KEPT.get_or_init(|| {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Some((client, std::env::args().nth(2)?.parse().ok()?))
+    });
+    let Some((client, uri)) = kept else {
+        return status(StatusCode::NOT_FOUND);
+    };
+    let answer = client.get(uri.clone()).await.ok();
+    let collected = match answer {
+        Some(answer) => answer.into_body().collect().await.ok(),
+        None => None,
+    };
+    collected.map_or_else(
+        || status(StatusCode::BAD_GATEWAY),
+        |body| whole(body.to_bytes()),
+    )
 }
 
 fn whole(bytes: impl Into<Bytes>) -> Response<Answer> {

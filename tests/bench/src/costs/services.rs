@@ -42,7 +42,7 @@ pub(super) fn run(options: &Options) -> Result<String> {
     };
     for _ in 0..options.rounds.get() {
         for host in &mut hosts {
-            let sample = measure(&host.process, || {
+            let sample = measure(std::slice::from_ref(&host.process), || {
                 wrk::run(host.home.addr, &host.target, Workload::Hello, pressure)
             })?;
             host.samples.push(sample);

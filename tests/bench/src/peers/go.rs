@@ -1,5 +1,6 @@
 //! `net/http`, built with whatever Go there is.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -9,6 +10,11 @@ use wharf_tests::build::root;
 use super::{Setting, installed, printed};
 
 pub(super) fn command(setting: Setting<'_>) -> Result<Command> {
+    command_at(setting.addr)
+}
+
+/// What serves all workloads at one address.
+pub(crate) fn command_at(addr: SocketAddr) -> Result<Command> {
     let peer = installed().join("go-peer");
     printed(
         Command::new(go())
@@ -18,7 +24,7 @@ pub(super) fn command(setting: Setting<'_>) -> Result<Command> {
             .arg("."),
     )?;
     let mut command = Command::new(peer);
-    command.arg(setting.addr.to_string());
+    command.arg(addr.to_string());
     Ok(command)
 }
 

@@ -1,6 +1,6 @@
 //! The servers that are compared. Each can be missing; the report then says why.
 
-mod go;
+pub(crate) mod go;
 pub(crate) mod native;
 mod nginx;
 mod wasmtime;
@@ -168,13 +168,18 @@ impl Peer {
 
 /// A guest, the same for every host of components.
 pub(crate) fn guest(workload: Workload, generation: Generation) -> Result<PathBuf> {
-    static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
-    let built = BUILT.get_or_init(|| build_guests(&root().join("tests/bench/guests")));
     let mut name = workload.name().to_owned();
     if generation == Generation::P3 {
         name += "-p3";
     }
-    let guest = built.get(&name).cloned();
+    guest_named(&name)
+}
+
+/// The guest of a package.
+pub(crate) fn guest_named(name: &str) -> Result<PathBuf> {
+    static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| build_guests(&root().join("tests/bench/guests")));
+    let guest = built.get(name).cloned();
     guest.with_context(|| format!("no guest {name:?} was built"))
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 use wasip2::http::types::IncomingRequest;
 
-use crate::answer::Answer;
+use crate::answer::{self, Answer};
 use crate::query::Query;
 use crate::{body, instance, outbound, served, store};
 
@@ -16,6 +16,22 @@ fn strikes_here(query: &Query) -> bool {
 #[inline(never)]
 fn trap_as_asked() -> ! {
     std::process::abort()
+}
+
+/// `code`, `only`: answers that status, there or everywhere.
+pub fn status_in(query: &Query, answer: Answer) {
+    if strikes_here(query) {
+        return answer.status(query.number("code")).text("");
+    }
+    answer.text("fine\n");
+}
+
+/// `ms`, `only`: answers late, there or everywhere.
+pub fn slow_in(query: &Query, answer: Answer) {
+    if strikes_here(query) {
+        answer::sleep(query.number("ms"));
+    }
+    answer.text("here\n");
 }
 
 /// `only`: traps, there or everywhere.

@@ -69,6 +69,8 @@ fn act(action: &str, query: &Query, request: &IncomingRequest, answer: Answer) {
             answer.text("slept\n");
         }
 
+        "status-in" => faults::status_in(query, answer),
+        "slow-in" => faults::slow_in(query, answer),
         "trap" => faults::trap(query, answer),
         "trap-every" => faults::trap_every(query, answer),
         "trap-until" => faults::trap_until(query, answer),
