@@ -306,7 +306,7 @@ async fn functions_that_pass_handles_are_refused() {
     refused(
         &wharf,
         "handles",
-        &["acme:files/open@0.1.0", "by-name", "handle"],
+        &["acme:files/open@0.1.0", "file.read", "handle"],
     )
     .await;
 }

@@ -132,25 +132,34 @@ impl Active {
             effects,
             lease,
         } = attempt;
-        let (task, body, asker) = match work {
+        let (task, body, asker, trace) = match work {
             Work::Http(Exchange {
                 request,
                 body,
                 reply,
-            }) => (Task::Http(request), Some(body), Some(Asker::Http(reply))),
+            }) => {
+                let trace = TRACE
+                    .each_ref()
+                    .map(|name| request.headers().get(name).cloned());
+                (
+                    Task::Http(request),
+                    Some(body),
+                    Some(Asker::Http(reply)),
+                    trace,
+                )
+            }
             Work::Call(message) => match Invoke::open(message) {
                 Some(invoke) => {
                     let asker = Asker::Call(invoke.results);
-                    (Task::Call(invoke.invocation), None, Some(asker))
+                    (
+                        Task::Call(invoke.invocation),
+                        None,
+                        Some(asker),
+                        invoke.trace,
+                    )
                 }
-                None => (Task::Nothing, None, None),
+                None => (Task::Nothing, None, None, [None, None]),
             },
-        };
-        let trace = match &task {
-            Task::Http(request) => TRACE
-                .each_ref()
-                .map(|name| request.headers().get(name).cloned()),
-            Task::Call(_) | Task::Nothing => [None, None],
         };
         let fate = Fate::default();
         let mut inner = self.0.lock();

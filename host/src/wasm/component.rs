@@ -64,7 +64,7 @@ pub enum ComponentError {
     #[error("the component can't be linked: {0}")]
     Unlinkable(String),
     /// It exports or imports an interface that can't be called from another service.
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] Refusal),
     /// The host has no engine for it.
     #[error("this host can't run components of its kind: {0:#}")]

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use http::HeaderValue;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wasmtime::component::Val;
@@ -37,6 +38,8 @@ pub(super) struct Call {
 pub(in crate::wasm) struct Invoke {
     pub(in crate::wasm) invocation: Invocation,
     pub(in crate::wasm) results: Results,
+    /// The trace that the caller is part of, and so are the calls that the function makes.
+    pub(in crate::wasm) trace: [Option<HeaderValue>; 2],
 }
 
 impl Invoke {
@@ -83,6 +86,7 @@ impl Errand for Call {
         let invoke = Invoke {
             invocation: self.invocation.clone(),
             results,
+            trace: self.caller.trace.clone(),
         };
         (Work::Call(Box::new(invoke)), awaited)
     }
