@@ -3,6 +3,7 @@
 //! A hop is what both sides together use for a request that goes from A to B, without what A uses for
 //! one that it answers alone.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use crate::client;
 use crate::contest::measure;
 use crate::costs::home::Home;
 use crate::options::Options;
-use crate::peers::{Generation, go, guest, guest_named, native};
+use crate::peers::{go, guest_named, native};
 use crate::process::{Process, free_addr};
 use crate::report;
 use crate::table::{Table, median, number, ratio};
@@ -22,14 +23,13 @@ use crate::wrk::{self, Pressure};
 
 /// How long a server may take until it answers.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// What `relay` asks of `hello`, and whom it may ask.
-const MANIFEST: &str = "[instances]\ncount = 4\n[grants]\nservices = [\"hello\"]\n";
-
 /// Two services, one of which asks the other.
 struct Pair {
     title: &'static str,
-    /// Of A, where `/hello` is its own and `/relay` asks B.
+    /// Of A, where `/hello` is its own.
     addr: SocketAddr,
+    /// Where it asks B.
+    relay: String,
     /// A, and B if that is another process.
     processes: Vec<Process>,
     _home: Home,
@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<String> {
         for pair in &mut pairs {
             eprintln!("{}: hop, round {round}", pair.title);
             let alone = pair.cpu("/hello", pressure)?;
-            let through = pair.cpu("/relay", pressure)?;
+            let through = pair.cpu(&pair.relay, pressure)?;
             // the first warms up
             if round > 0 {
                 pair.alone.push(alone);
@@ -93,18 +93,11 @@ const WHARF: &str = "Wharf, 0.2 guests, HTTP by name";
 
 type Start = fn(&'static str) -> Result<Pair>;
 
-const KINDS: [(&str, Start); 3] = [
-    (WHARF, |title| {
-        let home = Home::new()?;
-        for (name, file) in [
-            ("hello", guest(Workload::Hello, Generation::P2)?),
-            ("relay", guest_named("relay")?),
-        ] {
-            home.service(name, &fs::read(file)?, MANIFEST)?;
-        }
-        let process = home.start(PATIENCE)?;
-        Ok(Pair::new(title, home.addr, vec![process], home))
+const KINDS: [(&str, Start); 4] = [
+    ("Wharf, 0.2 guests, by type", |title| {
+        in_process(title, "relay-typed", "greeter")
     }),
+    (WHARF, |title| in_process(title, "relay", "hello")),
     ("Go net/http, over loopback", |title| {
         over_loopback(title, go::command_at)
     }),
@@ -112,6 +105,19 @@ const KINDS: [(&str, Start); 3] = [
         over_loopback(title, |addr| Ok(native::command_at(addr)))
     }),
 ];
+
+/// `hello` is there for what A does alone; `relay` asks `asked`.
+fn in_process(title: &'static str, relay: &'static str, asked: &str) -> Result<Pair> {
+    let home = Home::new()?;
+    let mut manifest = "[instances]\ncount = 4\n".to_owned();
+    for name in ["hello", asked] {
+        home.service(name, &fs::read(guest_named(name)?)?, &manifest)?;
+    }
+    write!(manifest, "[grants]\nservices = [\"{asked}\"]\n")?;
+    home.service(relay, &fs::read(guest_named(relay)?)?, &manifest)?;
+    let process = home.start(PATIENCE)?;
+    Ok(Pair::new(title, home.addr, relay, vec![process], home))
+}
 
 fn over_loopback(
     title: &'static str,
@@ -127,14 +133,21 @@ fn over_loopback(
         process.wait_for(PATIENCE, |_| client::get(addr, "/hello"))?;
         processes.push(process);
     }
-    Ok(Pair::new(title, a, processes, home))
+    Ok(Pair::new(title, a, "relay", processes, home))
 }
 
 impl Pair {
-    fn new(title: &'static str, addr: SocketAddr, processes: Vec<Process>, home: Home) -> Self {
+    fn new(
+        title: &'static str,
+        addr: SocketAddr,
+        relay: &str,
+        processes: Vec<Process>,
+        home: Home,
+    ) -> Self {
         Self {
             title,
             addr,
+            relay: format!("/{relay}"),
             processes,
             _home: home,
             alone: Vec::new(),
