@@ -239,6 +239,21 @@ async fn a_server_is_ready_when_all_that_call_one_another_are() {
 }
 
 #[tokio::test]
+async fn services_that_import_from_each_other_are_taken_at_the_same_time() {
+    let manifest = |other: &str| format!("[grants]\nservices = ['{other}']");
+    let wharf = Wharf::builder()
+        .service("one", test_guest("ring"))
+        .manifest("one", &manifest("other"))
+        .service("other", test_guest("ring"))
+        .manifest("other", &manifest("one"))
+        .start()
+        .await;
+    assert_eq!(wharf.get("/one/2").await.text(), "3");
+    let failures = wharf.metric("wharf_deploy_failures_total", &[]).await;
+    assert_eq!(failures, 0, "neither was refused on the way");
+}
+
+#[tokio::test]
 async fn a_call_needs_a_grant() {
     let wharf = Wharf::builder()
         .service("caller", test_guest("typed-caller"))
