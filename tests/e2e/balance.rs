@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wharf_tests::{Held, Wharf};
+use wharf_tests::{Held, Load, Wharf};
 
 use crate::{all_at_once, fault, fault_p3};
 
@@ -171,4 +171,27 @@ async fn a_burst_larger_than_the_pool_is_served_whole() {
     let wharf = Wharf::with_manifest("fault", fault(), manifest).await;
     let replies = all_at_once(&wharf.front, "/fault/sleep?ms=5", 100).await;
     wharf_tests::Tally::of(replies).only(200);
+}
+
+#[tokio::test]
+async fn under_steady_load_no_equal_instance_has_much_more_to_do_than_another() {
+    for (component, concurrency) in [(fault(), 1), (fault_p3(), 8)] {
+        let manifest = format!("[instances]\ncount = 4\nconcurrency = {concurrency}");
+        let wharf = Wharf::with_manifest("fault", component, &manifest).await;
+        let load = Load::start(8, {
+            let front = wharf.front.clone();
+            move || {
+                let front = front.clone();
+                async move { front.try_get("/fault/sleep?ms=5").await }
+            }
+        });
+        load.more(1500).await;
+        let tally = load.stop().await;
+        tally.only(200);
+        let served: Vec<_> = tally.instances.values().copied().collect();
+        assert_eq!(served.len(), 4, "{served:?}");
+        let (idlest, busiest) = (served.iter().min(), served.iter().max());
+        let (idlest, busiest) = (*idlest.expect("four"), *busiest.expect("four"));
+        assert!(busiest * 5 <= idlest * 6, "{served:?}");
+    }
 }
