@@ -284,7 +284,7 @@ fn wrong_values_are_refused_with_what_is_allowed() {
         ),
         (
             "failover = 2026-01-02",
-            "failover: unknown key; allowed here: replay",
+            "failover: unknown key; allowed here: replay, quarantine",
         ),
         (
             "[failover]\nreplay = \"saef\"",
