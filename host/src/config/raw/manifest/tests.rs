@@ -75,6 +75,7 @@ fn every_key_is_taken() {
         [grants]
         keyvalue = ["users", "sessions"]
         http = ["https://api.example.com", "http://[::1]:8081"]
+        services = ["accounts"]
         [grants.config]
         ttl = "3600"
         "signing.key" = { from_env = "LOGIN_KEY" }
@@ -82,6 +83,7 @@ fn every_key_is_taken() {
         RUST_LOG = "debug"
         [failover]
         replay = "idempotent"
+        quarantine = "5m"
         [restart]
         backoff_min = "1s"
         backoff_max = "1m"
@@ -130,7 +132,17 @@ fn every_key_is_taken() {
     assert!(grants.allows_http("https", "api.example.com", 443));
     assert!(grants.allows_http("http", "::1", 8081));
     assert!(!grants.allows_http("http", "::1", 80));
-    assert_eq!(manifest.failover.replay, Replay::Idempotent);
+    assert_eq!(
+        grants.services,
+        BTreeSet::from(["accounts".parse().unwrap()])
+    );
+    assert_eq!(
+        manifest.failover,
+        Failover {
+            replay: Replay::Idempotent,
+            quarantine: Duration::from_mins(5),
+        }
+    );
     assert_eq!(
         manifest.restart,
         Restart {
@@ -190,7 +202,7 @@ fn an_unknown_key_is_answered_with_those_there_are() {
     );
     assert_eq!(
         refused("[grants]\nsockets = true"),
-        "grants.sockets: unknown key; allowed here: keyvalue, config, env, http"
+        "grants.sockets: unknown key; allowed here: keyvalue, config, env, http, services"
     );
     assert_eq!(
         refused("[failover]\nretry = \"safe\""),
