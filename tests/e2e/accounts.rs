@@ -1,14 +1,14 @@
-//! The main job: `register` and `login`, as they come.
+//! The main job: `register` and `login`, and `accounts` that they both call, as they come.
 
 use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
 use wharf_tests::build::root;
-use wharf_tests::{Reply, Tally, Target, Wharf, guest, wait_until, whole};
+use wharf_tests::{Load, Reply, Tally, Target, Wharf, guest, wait_for, wait_until, whole};
 
-/// Both services with the manifests that they come with.
+/// All three with the manifests that they come with.
 async fn as_shipped() -> Wharf {
     let mut builder = Wharf::builder();
-    for name in ["register", "login"] {
+    for name in ["accounts", "register", "login"] {
         let manifest = root().join(format!("guests/{name}/{name}.toml"));
         let manifest = std::fs::read_to_string(manifest).expect("every guest has a manifest");
         builder = builder.service(name, guest(name)).manifest(name, &manifest);
@@ -16,23 +16,30 @@ async fn as_shipped() -> Wharf {
     builder.start().await
 }
 
-/// Both services, patient enough for a slow machine, with these settings for `login`.
+/// All three, patient enough for a slow machine, with these settings for `login`.
 async fn patient(settings: &str) -> Wharf {
-    let manifest = "
-        [instances]
-        count = 4
-        [limits]
-        timeout = '100s'
-        queue_wait = '100s'
-        queue = 1000
-        [grants]
-        keyvalue = ['accounts']
-    ";
+    let manifest = |grants: &str| {
+        format!(
+            "
+            [instances]
+            count = 4
+            [limits]
+            timeout = '100s'
+            queue_wait = '100s'
+            queue = 1000
+            [grants]
+            {grants}
+            "
+        )
+    };
+    let login = "keyvalue = ['sessions']\nservices = ['accounts']\n[grants.config]";
     Wharf::builder()
+        .service("accounts", guest("accounts"))
+        .manifest("accounts", &manifest("keyvalue = ['accounts']"))
         .service("register", guest("register"))
-        .manifest("register", manifest)
+        .manifest("register", &manifest("services = ['accounts']"))
         .service("login", guest("login"))
-        .manifest("login", &format!("{manifest}\n[grants.config]\n{settings}"))
+        .manifest("login", &manifest(&format!("{login}\n{settings}")))
         .start()
         .await
 }
@@ -279,4 +286,112 @@ async fn accounts_survive_a_restart() {
     wharf.restart().await;
     assert_eq!(session(&wharf, Method::GET, &token).await.status, 200);
     assert_eq!(login(&wharf, "ada", PASSWORD).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_users_are_the_business_of_accounts_alone() {
+    let wharf = patient("").await;
+    assert_eq!(wharf.service("accounts").await["routes"], json!([]));
+    wharf.get("/accounts").await.problem(404);
+    assert_eq!(register(&wharf, "ada", PASSWORD).await.status, 201);
+    assert_eq!(wharf.count("accounts", "requests").await, 1);
+    let answer = login(&wharf, "ada", PASSWORD).await.json();
+    assert_eq!(wharf.count("accounts", "requests").await, 2);
+    // a session is not
+    let token = answer["token"].as_str().expect("a token");
+    assert_eq!(session(&wharf, Method::GET, token).await.status, 200);
+    assert_eq!(wharf.count("accounts", "requests").await, 2);
+}
+
+#[tokio::test]
+async fn without_accounts_nobody_registers_but_sessions_go_on() {
+    let wharf = patient("").await;
+    assert_eq!(register(&wharf, "ada", PASSWORD).await.status, 201);
+    let answer = login(&wharf, "ada", PASSWORD).await.json();
+    let token = answer["token"].as_str().expect("a token");
+    wharf.remove("accounts.wasm");
+    wharf
+        .wait_log(&["its calls will fail", "accounts", "register"])
+        .await;
+    for reply in [
+        register(&wharf, "bob", PASSWORD).await,
+        login(&wharf, "ada", PASSWORD).await,
+    ] {
+        refused(&reply, 500);
+        assert!(!reply.text().contains(PASSWORD), "{reply:?}");
+    }
+    let exit = &wharf.exits_by("register", "call").await[0];
+    assert!(exit["message"].to_string().contains("accounts"), "{exit}");
+    assert_eq!(session(&wharf, Method::GET, token).await.status, 200);
+
+    wharf.deploy("accounts", guest("accounts"));
+    wharf.wait_deployed("accounts", guest("accounts")).await;
+    wait_until("newcomers could register again", || async {
+        register(&wharf, "bob", PASSWORD).await.status == 201
+    })
+    .await;
+    assert_eq!(login(&wharf, "ada", PASSWORD).await.status, 200);
+    refused(&register(&wharf, "ada", PASSWORD).await, 409);
+}
+
+#[tokio::test]
+async fn whoever_logs_in_does_not_notice_that_an_instance_of_accounts_is_killed() {
+    let wharf = patient("").await;
+    assert_eq!(register(&wharf, "ada", PASSWORD).await.status, 201);
+    let front = wharf.front.clone();
+    let load = Load::start(4, move || {
+        let front = front.clone();
+        async move {
+            let body = credentials("ada", PASSWORD);
+            front.try_post_json("/login", &body).await
+        }
+    });
+    for kills in 1..=8 {
+        let id = busy(&wharf).await;
+        let target = format!("/api/services/accounts/instances/{id}");
+        let request = wharf.admin.request(Method::DELETE, &target, whole(""));
+        let killed = wharf.admin.client.send(request).await.status;
+        assert_eq!(killed, 204);
+        wharf.wait_exits("accounts", "killed", kills).await;
+        load.more(4).await;
+    }
+    load.stop().await.only(200);
+    assert!(wharf.count("accounts", "replays").await >= 1);
+    assert_eq!(wharf.count("login", "exits").await, 0);
+}
+
+/// An instance of `accounts` that is working.
+async fn busy(wharf: &Wharf) -> String {
+    wait_for("an instance of accounts had something to do", || async {
+        let service = wharf.service("accounts").await;
+        let mut all = service["instances"].as_array()?.iter();
+        let busy = all.find(|one| one["in_flight"] != 0)?;
+        Some(busy["id"].as_str()?.to_owned())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn why_accounts_failed_is_for_the_log_only() {
+    let wharf = patient("").await;
+    wharf.rename_in("accounts.toml", b"[grants]\nkeyvalue = []");
+    wharf.wait_count("accounts", "deploys", 2).await;
+    for reply in [
+        register(&wharf, "ada", PASSWORD).await,
+        login(&wharf, "ada", PASSWORD).await,
+    ] {
+        let problem = refused(&reply, 500);
+        assert!(!problem.to_string().contains("bucket"), "{problem}");
+    }
+    wharf
+        .wait_log(&["access to bucket `accounts` is denied", "accounts"])
+        .await;
+    wharf
+        .wait_log(&["the service `accounts` failed", "register"])
+        .await;
+    for service in ["accounts", "register", "login"] {
+        let exits = wharf.exits(service).await;
+        let failed = exits.iter().find(|exit| exit["reason"] != "retired");
+        assert_eq!(failed, None, "{service}");
+    }
 }

@@ -173,11 +173,27 @@ fn check_tells_what_a_component_is_and_which_grants_it_would_need() {
     let (taken, text) = check(&fault_p3());
     assert!(taken, "{text}");
     assert!(text.contains("wasi:http/handler@0.3"), "{text}");
-    for name in ["register", "login"] {
-        let (taken, text) = check(&guest(name));
-        assert!(taken, "{text}");
-        assert!(text.contains("keyvalue"), "{text}");
+    let (taken, text) = check(&guest("accounts"));
+    assert!(taken, "{text}");
+    assert!(text.contains("keyvalue"), "{text}");
+    assert!(text.contains("wharf:accounts/users@0.1.0"), "{text}");
+}
+
+#[test]
+fn check_takes_what_calls_another_service_if_its_manifest_names_one() {
+    let root = directory();
+    let file = root.path().join("register.wasm");
+    std::fs::copy(guest("register"), &file).expect("it was built");
+    let (taken, text) = check(&file);
+    assert!(!taken, "{text}");
+    for word in ["wharf:accounts/users@0.1.0", "grants.services"] {
+        assert!(text.contains(word), "it should speak of {word}: {text}");
     }
+    let manifest = "[grants]\nservices = ['accounts']";
+    std::fs::write(file.with_extension("toml"), manifest).expect("it can be written");
+    let (taken, text) = check(&file);
+    assert!(taken, "{text}");
+    assert!(text.contains("accounts has to export it"), "{text}");
 }
 
 #[test]

@@ -45,20 +45,27 @@ async fn register_until_death(
 
 #[tokio::test]
 async fn twenty_kills_under_registrations_lose_nothing_and_give_no_name_twice() {
-    let manifest = "
-        [instances]
-        count = 4
-        [limits]
-        timeout = '100s'
-        queue_wait = '100s'
-        [grants]
-        keyvalue = ['accounts']
-    ";
+    let manifest = |grants: &str| {
+        format!(
+            "
+            [instances]
+            count = 4
+            [limits]
+            timeout = '100s'
+            queue_wait = '100s'
+            [grants]
+            {grants}
+            "
+        )
+    };
+    let login = manifest("keyvalue = ['sessions']\nservices = ['accounts']");
     let mut wharf = Wharf::builder()
+        .service("accounts", guest("accounts"))
+        .manifest("accounts", &manifest("keyvalue = ['accounts']"))
         .service("register", guest("register"))
-        .manifest("register", manifest)
+        .manifest("register", &manifest("services = ['accounts']"))
         .service("login", guest("login"))
-        .manifest("login", manifest)
+        .manifest("login", &login)
         .start()
         .await;
     let mut all = Acknowledged::new();

@@ -17,7 +17,9 @@ fn shipped(names: &[&str]) -> Builder {
 }
 
 async fn all() -> Wharf {
-    shipped(&["register", "login", "signup"]).start().await
+    shipped(&["accounts", "register", "login", "signup"])
+        .start()
+        .await
 }
 
 async fn post(wharf: &Wharf, path: &str, username: &str, password: &str) -> Reply {
@@ -134,10 +136,10 @@ async fn requests_that_make_no_sense_are_answered_as_register_answers_them() {
 
 #[tokio::test]
 async fn who_may_not_log_in_yet_is_told_to_be_registered() {
-    let wharf = shipped(&["register", "login", "signup"])
+    let wharf = shipped(&["accounts", "register", "login", "signup"])
         .manifest(
             "login",
-            "[grants]\nkeyvalue = ['accounts']\n[grants.config]\nmax_failures = '1'\nfailure_window_seconds = '3600'",
+            "[grants]\nkeyvalue = ['sessions']\nservices = ['accounts']\n[grants.config]\nmax_failures = '1'\nfailure_window_seconds = '3600'",
         )
         .start()
         .await;
@@ -151,7 +153,7 @@ async fn who_may_not_log_in_yet_is_told_to_be_registered() {
 
 #[tokio::test]
 async fn without_a_grant_the_log_names_it() {
-    let wharf = shipped(&["register", "login", "signup"])
+    let wharf = shipped(&["accounts", "register", "login", "signup"])
         .manifest("signup", "")
         .start()
         .await;
@@ -172,14 +174,14 @@ async fn without_a_grant_the_log_names_it() {
 
 #[tokio::test]
 async fn without_register_nobody_is_registered_and_it_is_said_to_be_unavailable() {
-    let wharf = shipped(&["login", "signup"]).start().await;
+    let wharf = shipped(&["accounts", "login", "signup"]).start().await;
     let refused = problem(&sign_up(&wharf, "ada").await, 503);
     assert_eq!(refused["service"], "register");
     assert_eq!(refused.get("registered"), None);
     assert_eq!(requests(&wharf, "login").await, 0);
 
+    wharf.rename_in("register.toml", b"[grants]\nservices = ['accounts']");
     wharf.deploy("register", guest("register"));
-    wharf.rename_in("register.toml", b"[grants]\nkeyvalue = ['accounts']");
     wharf.wait_deployed("register", guest("register")).await;
     wait_until("newcomers could sign up", || async {
         sign_up(&wharf, "ada").await.status == 201

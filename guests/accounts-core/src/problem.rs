@@ -13,9 +13,6 @@ use serde_json::{Map, Value};
 
 use crate::credentials::CredentialsError;
 use crate::exchange::BodyError;
-use crate::name::NameError;
-use crate::password::{HashError, PasswordError};
-use crate::settings::SettingsError;
 use crate::store::StoreError;
 
 /// An answer that is not what the client wanted.
@@ -111,6 +108,12 @@ impl Problem {
         .caused_by(cause)
     }
 
+    /// 503: too many writers at once, soon to be tried again.
+    pub fn contended() -> Self {
+        let detail = "Too many requests change the same thing at once. Try again.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(RETRY_AFTER, HeaderValue::from(1))
+    }
+
     /// With a member of its own in the document.
     #[must_use]
     pub fn member(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -179,41 +182,12 @@ impl From<CredentialsError> for Problem {
     }
 }
 
-impl From<NameError> for Problem {
-    fn from(error: NameError) -> Self {
-        Self::invalid("username", sentence(&format!("`username` {error}")))
-    }
-}
-
-impl From<PasswordError> for Problem {
-    fn from(error: PasswordError) -> Self {
-        Self::invalid("password", sentence(&format!("`password` {error}")))
-    }
-}
-
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Contended => {
-                let detail = "Too many requests change the same thing at once. Try again.";
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-                    .with(RETRY_AFTER, HeaderValue::from(1))
-                    .caused_by(&error)
-            }
+            StoreError::Contended => Self::contended().caused_by(&error),
             error => Self::internal(&error),
         }
-    }
-}
-
-impl From<HashError> for Problem {
-    fn from(error: HashError) -> Self {
-        Self::internal(&error)
-    }
-}
-
-impl From<SettingsError> for Problem {
-    fn from(error: SettingsError) -> Self {
-        Self::internal(&error)
     }
 }
 
@@ -235,14 +209,18 @@ mod tests {
 
     #[test]
     fn a_wrong_member_is_named_in_field() {
-        let response = Problem::from(NameError::TooShort { characters: 2 }).into_response();
+        let error = CredentialsError::Member {
+            field: "username",
+            reason: "is missing",
+        };
+        let response = Problem::from(error).into_response();
         assert_eq!(response.status(), 422);
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
         let expected = json!({
             "type": "about:blank",
             "title": "Unprocessable Entity",
             "status": 422,
-            "detail": "`username` must have from 3 to 32 characters; it has 2.",
+            "detail": "`username` is missing.",
             "field": "username",
         });
         assert_eq!(document(&response), expected);

@@ -2,21 +2,20 @@
 
 use std::time::{Duration, SystemTime};
 
+use accounts_core::credentials::Credentials;
 use accounts_core::exchange;
-use accounts_core::name::{self, Name};
-use accounts_core::password::Password;
+use accounts_core::name;
 use accounts_core::problem::Problem;
-use accounts_core::sessions::{self, Session, Token};
-use accounts_core::settings::Settings;
 use accounts_core::store::Store;
-use accounts_core::throttle::{self, Standing};
-use accounts_core::users::{self, User};
 use http::header::{AUTHORIZATION, HeaderMap};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use serde::Serialize;
 
-use crate::settings::LoginSettings;
+use crate::bindings::wharf::accounts::users::{User, VerifyError};
+use crate::sessions::{self, Session, Token};
+use crate::settings::{LoginSettings, Settings};
+use crate::throttle::{self, Standing};
 
 #[derive(Serialize)]
 struct Begun {
@@ -31,9 +30,10 @@ struct Shown {
     expires_at: String,
 }
 
-/// Answers one request; `now` is in Unix seconds.
+/// Answers one request; `verify` is the function of the service `accounts`, `now` is in Unix seconds.
 pub(crate) async fn handle<B>(
     request: Request<B>,
+    verify: impl FnOnce(&str, &str) -> Result<User, VerifyError>,
     store: &impl Store,
     settings: &impl Settings,
     now: u64,
@@ -45,12 +45,11 @@ where
     match (request.uri().path(), request.method()) {
         ("/login", &Method::POST) => {
             let credentials = exchange::credentials(request).await?;
-            let password = Password::presented(&credentials.password);
             log_in(
+                verify,
                 store,
                 LoginSettings::read(settings)?,
-                &credentials.username,
-                &password,
+                &credentials,
                 now,
             )
         }
@@ -63,13 +62,13 @@ where
 }
 
 fn log_in(
+    verify: impl FnOnce(&str, &str) -> Result<User, VerifyError>,
     store: &impl Store,
     settings: LoginSettings,
-    username: &str,
-    password: &Password,
+    credentials: &Credentials,
     now: u64,
 ) -> Result<Response<Vec<u8>>, Problem> {
-    let folded = name::fold(username);
+    let folded = name::fold(&credentials.username);
     let standing = throttle::standing(store, settings.throttle, &folded, now)?;
     if let Standing::Blocked { retry_after } = standing {
         let detail = format!(
@@ -77,12 +76,20 @@ fn log_in(
         );
         return Err(Problem::too_many_requests(detail, retry_after.get()));
     }
-    let Some(user) = authenticate(store, username, password)? else {
-        throttle::record_failure(store, settings.throttle, &folded, now)?;
-        return Err(Problem::unauthorized(
-            "The username or the password is wrong.",
-            false,
-        ));
+    let user = match verify(&credentials.username, &credentials.password) {
+        Ok(user) => user,
+        Err(VerifyError::Wrong) => {
+            throttle::record_failure(store, settings.throttle, &folded, now)?;
+            return Err(Problem::unauthorized(
+                "The username or the password is wrong.",
+                false,
+            ));
+        }
+        Err(VerifyError::Failed) => {
+            return Err(Problem::internal(
+                &"the service `accounts` failed to verify a password; its log says why",
+            ));
+        }
     };
     if standing == Standing::Suspect {
         throttle::forgive(store, &folded, now)?;
@@ -103,21 +110,6 @@ fn log_in(
         expires_in: settings.token_ttl,
     };
     exchange::json(StatusCode::OK, &begun)
-}
-
-/// The user with this name and password. It takes the same time whether the password is wrong or
-/// there is no such user; a name that nobody can have is one that nobody has.
-fn authenticate(
-    store: &impl Store,
-    username: &str,
-    password: &Password,
-) -> Result<Option<User>, Problem> {
-    let user = match Name::parse(username) {
-        Ok(name) => users::find(store, &name)?,
-        Err(_) => None,
-    };
-    let right = password.verify(user.as_ref().map(|user| user.password.as_str()))?;
-    Ok(user.filter(|_| right))
 }
 
 fn show(store: &impl Store, headers: &HeaderMap, now: u64) -> Result<Response<Vec<u8>>, Problem> {

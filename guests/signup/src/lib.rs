@@ -28,7 +28,7 @@ mod component {
 
     #[wstd::http_server]
     async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
-        wasi::answer_alone(request, async |request| {
+        wasi::answer(request, async |request| {
             service::handle(request, &Internal).await
         })
         .await

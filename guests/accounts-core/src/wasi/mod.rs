@@ -10,51 +10,23 @@ use crate::exchange;
 use crate::problem::Problem;
 
 mod bindings;
-mod config;
 mod keyvalue;
 
-pub use config::Config;
 pub use keyvalue::Bucket;
 
-/// The bucket in which users, sessions and failures are.
-const BUCKET: &str = "accounts";
-
-/// What a service works with.
-#[derive(Debug)]
-pub struct Host {
-    /// The bucket `accounts`.
-    pub store: Bucket,
-    /// What the manifest sets.
-    pub settings: Config,
-}
-
-impl Host {
-    /// The time in Unix seconds.
-    pub fn now(&self) -> u64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs())
-    }
+/// The time in Unix seconds.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 /// A body that the host hands over.
 pub type Incoming = UnsyncBoxBody<Bytes, Error>;
 
-/// As [`answer_alone`], with what `handle` needs of the host.
-pub async fn answer<F>(request: Request<Body>, handle: F) -> Result<Response<Body>, Error>
-where
-    F: AsyncFnOnce(Request<Incoming>, &Host) -> Result<Response<Vec<u8>>, Problem>,
-{
-    let host = Host {
-        store: Bucket::new(BUCKET),
-        settings: Config,
-    };
-    answer_alone(request, async |request| handle(request, &host).await).await
-}
-
 /// Answers a request with what `handle` makes of it. Whatever the operator should know goes to
 /// standard error, one line.
-pub async fn answer_alone<F>(request: Request<Body>, handle: F) -> Result<Response<Body>, Error>
+pub async fn answer<F>(request: Request<Body>, handle: F) -> Result<Response<Body>, Error>
 where
     F: AsyncFnOnce(Request<Incoming>) -> Result<Response<Vec<u8>>, Problem>,
 {

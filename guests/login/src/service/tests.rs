@@ -1,14 +1,24 @@
 use std::collections::HashMap;
 
 use accounts_core::memory::MemoryStore;
-use accounts_core::settings::SettingsError;
 use http::request::Builder;
 use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::settings::SettingsError;
 
-/// Users and settings of one test, and the time.
+/// What the service `accounts` says: there is the user Alice, whose password is `correct horse`.
+fn verify(username: &str, password: &str) -> Result<User, VerifyError> {
+    if name::fold(username) != "alice" || password != "correct horse" {
+        return Err(VerifyError::Wrong);
+    }
+    Ok(User {
+        username: "Alice".to_owned(),
+    })
+}
+
+/// Sessions and settings of one test, and the time.
 struct Fixture {
     store: MemoryStore,
     settings: Fixed,
@@ -25,13 +35,9 @@ impl Settings for Fixed {
 }
 
 impl Fixture {
-    /// With the user Alice, whose password is `correct horse`.
     fn new() -> Self {
-        let store = MemoryStore::default();
-        let hash = Password::chosen("correct horse").unwrap().hash().unwrap();
-        assert!(users::create(&store, &Name::parse("Alice").unwrap(), hash, 0).unwrap());
         Self {
-            store,
+            store: MemoryStore::default(),
             settings: Fixed::default(),
             now: 1_893_456_000,
         }
@@ -39,8 +45,8 @@ impl Fixture {
 
     fn send(&self, request: Builder, body: &str) -> Response<Vec<u8>> {
         let request = request.body(Full::new(body.as_bytes())).unwrap();
-        pollster::block_on(handle(request, &self.store, &self.settings, self.now))
-            .unwrap_or_else(Problem::into_response)
+        let answer = handle(request, verify, &self.store, &self.settings, self.now);
+        pollster::block_on(answer).unwrap_or_else(Problem::into_response)
     }
 
     fn log_in(&self, username: &str, password: &str) -> Response<Vec<u8>> {
@@ -49,6 +55,15 @@ impl Fixture {
             request,
             &json!({"username": username, "password": password}).to_string(),
         )
+    }
+
+    /// Alice's login that comes to nothing, with another `verify`.
+    fn fail(&self, verify: fn(&str, &str) -> Result<User, VerifyError>) -> Problem {
+        let request = Request::post("/login").header("content-type", "application/json");
+        let credentials = &br#"{"username":"alice","password":"correct horse"}"#[..];
+        let request = request.body(Full::new(credentials)).unwrap();
+        let answer = handle(request, verify, &self.store, &self.settings, self.now);
+        pollster::block_on(answer).unwrap_err()
     }
 
     fn token(&self) -> String {
@@ -240,15 +255,28 @@ fn there_is_nothing_at_other_paths() {
 fn a_setting_that_is_no_number_is_reported_to_the_operator() {
     let mut fixture = Fixture::new();
     fixture.settings.0.insert("max_failures", "many");
-    let request = Request::post("/login").header("content-type", "application/json");
-    let request = request
-        .body(Full::new(&br#"{"username":"a","password":"b"}"#[..]))
-        .unwrap();
-    let problem =
-        pollster::block_on(handle(request, &fixture.store, &fixture.settings, 0)).unwrap_err();
+    let problem = fixture.fail(verify);
     assert!(
         problem.cause().unwrap().contains("max_failures"),
         "{problem:?}"
     );
     assert_eq!(problem.into_response().status(), 500);
+}
+
+#[test]
+fn a_failure_of_accounts_is_no_failed_login() {
+    let fixture = Fixture::new();
+    let problem = fixture.fail(|_, _| Err(VerifyError::Failed));
+    assert!(problem.cause().unwrap().contains("`accounts`"));
+    assert_eq!(problem.into_response().status(), 500);
+    assert_eq!(fixture.store.dump(), []);
+}
+
+#[test]
+fn who_has_to_wait_is_not_verified() {
+    let mut fixture = Fixture::new();
+    fixture.settings.0.insert("max_failures", "1");
+    assert_eq!(fixture.log_in("Alice", "wrong horse").status(), 401);
+    let problem = fixture.fail(|_, _| panic!("it should not be called"));
+    assert_eq!(problem.into_response().status(), 429);
 }

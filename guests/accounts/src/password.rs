@@ -9,9 +9,9 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 /// The fewest characters of a password.
-pub const MIN_CHARACTERS: usize = 8;
+pub(crate) const MIN_CHARACTERS: usize = 8;
 /// The most characters of a password.
-pub const MAX_CHARACTERS: usize = 128;
+pub(crate) const MAX_CHARACTERS: usize = 128;
 
 /// Argon2's memory, in KiB.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -27,34 +27,31 @@ const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$\
 
 /// A password as it is hashed: in Unicode's normalization form NFC (RFC 8265, section 4.2), so
 /// that it is the same from every keyboard. It is wiped from memory when dropped.
-pub struct Password(Zeroizing<String>);
+pub(crate) struct Password(Zeroizing<String>);
 
 impl Password {
     /// A password that somebody wants to have from now on.
-    pub fn chosen(typed: &str) -> Result<Self, PasswordError> {
+    pub(crate) fn chosen(typed: &str) -> Result<Self, PasswordError> {
         if typed.chars().any(char::is_control) {
             return Err(PasswordError::Control);
         }
         let password = Self::presented(typed);
         let characters = password.0.chars().count();
-        if characters < MIN_CHARACTERS {
-            return Err(PasswordError::TooShort { characters });
-        }
-        if characters > MAX_CHARACTERS {
-            return Err(PasswordError::TooLong { characters });
+        if !(MIN_CHARACTERS..=MAX_CHARACTERS).contains(&characters) {
+            return Err(PasswordError::Length { characters });
         }
         Ok(password)
     }
 
     /// A password that somebody claims to have. It need not follow the rules: what they were when
     /// the user registered is not known here.
-    pub fn presented(typed: &str) -> Self {
+    pub(crate) fn presented(typed: &str) -> Self {
         let normalized = ComposingNormalizerBorrowed::new_nfc().normalize(typed);
         Self(Zeroizing::new(normalized.into_owned()))
     }
 
     /// Hashes the password with a new salt, into a PHC string.
-    pub fn hash(&self) -> Result<String, HashError> {
+    pub(crate) fn hash(&self) -> Result<String, HashError> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).map_err(HashError::Random)?;
         let hash = argon2id()?.hash_password_with_salt(self.0.as_bytes(), &salt)?;
@@ -63,7 +60,7 @@ impl Password {
 
     /// Whether the password is the one that `hash` was made of. `None` stands for the hash of a
     /// user that doesn't exist: the answer is no, and takes as long as any other.
-    pub fn verify(&self, hash: Option<&str>) -> Result<bool, HashError> {
+    pub(crate) fn verify(&self, hash: Option<&str>) -> Result<bool, HashError> {
         match argon2id()?.verify_password(self.0.as_bytes(), hash.unwrap_or(NOBODY)) {
             Ok(()) => Ok(hash.is_some()),
             Err(password_hash::Error::PasswordInvalid) => Ok(false),
@@ -85,28 +82,20 @@ fn argon2id() -> Result<Argon2<'static>, HashError> {
 }
 
 /// Why a password is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum PasswordError {
-    /// Fewer than [`MIN_CHARACTERS`].
-    #[error("must have from {MIN_CHARACTERS} to {MAX_CHARACTERS} characters; it has {characters}")]
-    TooShort {
-        /// How many there are.
-        characters: usize,
-    },
-    /// More than [`MAX_CHARACTERS`].
-    #[error("must have from {MIN_CHARACTERS} to {MAX_CHARACTERS} characters; it has {characters}")]
-    TooLong {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PasswordError {
+    /// Fewer than [`MIN_CHARACTERS`], or more than [`MAX_CHARACTERS`].
+    Length {
         /// How many there are.
         characters: usize,
     },
     /// There is a control character in it.
-    #[error("must not contain control characters")]
     Control,
 }
 
 /// Why a password could not be hashed or verified.
 #[derive(Debug, Error)]
-pub enum HashError {
+pub(crate) enum HashError {
     /// The host has no random bytes.
     #[error("no randomness for a salt: {0}")]
     Random(getrandom::Error),
@@ -188,11 +177,11 @@ mod tests {
         let refused = |typed: &str| Password::chosen(typed).unwrap_err();
         assert_eq!(
             refused(&"😀".repeat(7)),
-            PasswordError::TooShort { characters: 7 }
+            PasswordError::Length { characters: 7 }
         );
         assert_eq!(
             refused(&"a".repeat(129)),
-            PasswordError::TooLong { characters: 129 }
+            PasswordError::Length { characters: 129 }
         );
         assert_eq!(refused("tab\tinside"), PasswordError::Control);
     }

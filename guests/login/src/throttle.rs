@@ -18,7 +18,7 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::store::{Store, StoreError};
+use accounts_core::store::{Store, StoreError};
 
 const PREFIX: &str = "failures/";
 const PAGES: u16 = 1024;
@@ -26,16 +26,16 @@ const NAMES_PER_PAGE: usize = 64;
 
 /// How much is too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// How many failures a name has within one window before it must wait.
-    pub max_failures: NonZeroU32,
+    pub(crate) max_failures: NonZeroU32,
     /// The window's length in seconds, from the first failure.
-    pub window: NonZeroU32,
+    pub(crate) window: NonZeroU32,
 }
 
 /// How a name stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub(crate) enum Standing {
     /// There are no failures to forget.
     Clean,
     /// There are some; a login that succeeds should [`forgive`] them.
@@ -48,7 +48,7 @@ pub enum Standing {
 }
 
 /// How the name folded to `name` stands at `now`.
-pub fn standing(
+pub(crate) fn standing(
     store: &impl Store,
     policy: Policy,
     name: &str,
@@ -60,7 +60,7 @@ pub fn standing(
 }
 
 /// Counts a failed login.
-pub fn record_failure(
+pub(crate) fn record_failure(
     store: &impl Store,
     policy: Policy,
     name: &str,
@@ -73,7 +73,7 @@ pub fn record_failure(
 }
 
 /// Forgets a name's failures.
-pub fn forgive(store: &impl Store, name: &str, now: u64) -> Result<(), StoreError> {
+pub(crate) fn forgive(store: &impl Store, name: &str, now: u64) -> Result<(), StoreError> {
     let place = Place::of(name);
     change(store, &place, now, |page| {
         page.entries.retain(|entry| entry.name != place.entry);
@@ -181,7 +181,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::MemoryStore;
+    use accounts_core::memory::MemoryStore;
 
     const POLICY: Policy = Policy {
         max_failures: NonZeroU32::new(3).unwrap(),

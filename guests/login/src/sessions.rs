@@ -7,32 +7,32 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::store::{Store, StoreError};
+use accounts_core::store::{Store, StoreError};
 
 const PREFIX: &str = "session/";
 const TOKEN_BYTES: usize = 32;
 
 /// A bearer token: 256 random bits. Only its SHA-256 is ever stored; that is enough for bits that
 /// can't be guessed, and what is in the store opens no session.
-pub struct Token(Zeroizing<[u8; TOKEN_BYTES]>);
+pub(crate) struct Token(Zeroizing<[u8; TOKEN_BYTES]>);
 
 impl Token {
     /// A new token.
-    pub fn random() -> Result<Self, getrandom::Error> {
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         getrandom::fill(bytes.as_mut())?;
         Ok(Self(bytes))
     }
 
     /// Reads a token as a client presents it; `None` if it can't be one.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut bytes = Zeroizing::new([0; TOKEN_BYTES]);
         let length = Base64UrlUnpadded::decode(text, bytes.as_mut()).ok()?.len();
         (length == TOKEN_BYTES).then_some(Self(bytes))
     }
 
     /// The token as it is given to its owner: base64url (RFC 4648, section 5) without padding.
-    pub fn reveal(&self) -> String {
+    pub(crate) fn reveal(&self) -> String {
         Base64UrlUnpadded::encode_string(self.0.as_ref())
     }
 
@@ -48,24 +48,33 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A session as stored. Unknown members are read over, as with [`User`](crate::users::User).
+/// A session as stored. Unknown members are read over, so that a release that is rolled back can
+/// still read what its successor wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
+pub(crate) struct Session {
     /// The user's name as its owner spells it.
-    pub username: String,
+    pub(crate) username: String,
     /// The first moment at which the session is over, in Unix seconds.
-    pub expires_at: u64,
+    pub(crate) expires_at: u64,
 }
 
 /// Begins the session that `token` stands for.
-pub fn begin(store: &impl Store, token: &Token, session: &Session) -> Result<(), StoreError> {
+pub(crate) fn begin(
+    store: &impl Store,
+    token: &Token,
+    session: &Session,
+) -> Result<(), StoreError> {
     let value =
         serde_json::to_vec(session).map_err(|error| StoreError::Other(error.to_string()))?;
     store.set(&token.key(), &value)
 }
 
 /// The session that `token` stands for, if it is not over at `now`. One that is gets removed.
-pub fn find(store: &impl Store, token: &Token, now: u64) -> Result<Option<Session>, StoreError> {
+pub(crate) fn find(
+    store: &impl Store,
+    token: &Token,
+    now: u64,
+) -> Result<Option<Session>, StoreError> {
     let Some(value) = store.get(&token.key())? else {
         return Ok(None);
     };
@@ -81,14 +90,14 @@ pub fn find(store: &impl Store, token: &Token, now: u64) -> Result<Option<Sessio
 }
 
 /// Ends the session that `token` stands for, if there is one.
-pub fn end(store: &impl Store, token: &Token) -> Result<(), StoreError> {
+pub(crate) fn end(store: &impl Store, token: &Token) -> Result<(), StoreError> {
     store.delete(&token.key())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::MemoryStore;
+    use accounts_core::memory::MemoryStore;
 
     fn alice_until(expires_at: u64) -> Session {
         Session {

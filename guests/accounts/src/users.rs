@@ -2,30 +2,30 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::Name;
-use crate::store::{Store, StoreError};
+use accounts_core::name::Name;
+use accounts_core::store::{Store, StoreError};
 
 const PREFIX: &str = "user/";
 
 /// A user as stored. Unknown members are read over, so that a release that is rolled back can
 /// still read what its successor wrote.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct User {
+pub(crate) struct User {
     /// The name as its owner spells it.
-    pub username: String,
+    pub(crate) username: String,
     /// The password's hash, a PHC string.
-    pub password: String,
+    pub(crate) password: String,
     /// When the user registered, in Unix seconds.
-    pub created_at: u64,
+    pub(crate) created_at: u64,
 }
 
 /// Whether somebody has this name already, in whatever spelling.
-pub fn exists(store: &impl Store, name: &Name) -> Result<bool, StoreError> {
+pub(crate) fn exists(store: &impl Store, name: &Name) -> Result<bool, StoreError> {
     Ok(store.get(&key(name))?.is_some())
 }
 
 /// The user with this name.
-pub fn find(store: &impl Store, name: &Name) -> Result<Option<User>, StoreError> {
+pub(crate) fn find(store: &impl Store, name: &Name) -> Result<Option<User>, StoreError> {
     let Some(value) = store.get(&key(name))? else {
         return Ok(None);
     };
@@ -38,7 +38,7 @@ pub fn find(store: &impl Store, name: &Name) -> Result<Option<User>, StoreError>
 
 /// Creates a user with the password hash `password`, if the name is free, and says whether it was:
 /// one atomic step.
-pub fn create(
+pub(crate) fn create(
     store: &impl Store,
     name: &Name,
     password: String,
@@ -60,7 +60,7 @@ fn key(name: &Name) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::MemoryStore;
+    use accounts_core::memory::MemoryStore;
 
     fn name(typed: &str) -> Name {
         Name::parse(typed).unwrap()
