@@ -552,6 +552,7 @@ impl World {
         let left = (state.came + DEADLINE).saturating_sub(self.now);
         let interrupted = Interrupted {
             policy: Replay::Safe,
+            reason: ExitReason::Trap,
             idempotent: false,
             no_effects: !state.effect,
             body_replayable: true,

@@ -33,7 +33,7 @@ pub fn binary(package: &str, name: &str) -> PathBuf {
     find(&built, name)
 }
 
-/// One of the services that Wharf comes with: `register`, `login`, `signup`.
+/// One of the services that Wharf comes with: `accounts`, `register`, `login`, `signup`.
 pub fn guest(name: &str) -> PathBuf {
     static BUILT: OnceLock<HashMap<String, PathBuf>> = OnceLock::new();
     find(

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::exit::ExitReason;
 use crate::config::Replay;
 
 /// Tries a job gets in all, the first included.
@@ -30,6 +31,8 @@ pub struct Interrupted {
     pub tries: u32,
     /// Time left before the deadline.
     pub time_left: Duration,
+    /// What ended the instance.
+    pub reason: ExitReason,
 }
 
 /// Why an interrupted job is not run again.
@@ -45,6 +48,8 @@ pub enum Refusal {
     Tries,
     /// Its time is up.
     Time,
+    /// What it called failed, and was tried as often as it may be.
+    Call,
     /// Too many requests are being replayed already.
     Budget,
 }
@@ -57,6 +62,7 @@ impl fmt::Display for Refusal {
             Self::Body => "its body was too large to be kept, so it could not be run again",
             Self::Tries => "it was tried three times",
             Self::Time => "no time was left for another try",
+            Self::Call => "what it called had its tries already",
             Self::Budget => "too many requests are being run again already",
         })
     }
@@ -74,7 +80,10 @@ pub fn may_replay(try_: &Interrupted) -> Result<(), Refusal> {
         Replay::Safe if try_.no_effects => {}
         Replay::Safe | Replay::Idempotent => return Err(Refusal::Effects),
     }
-    if !try_.body_replayable {
+    if try_.reason == ExitReason::Call {
+        // each level would multiply the tries of those below
+        Err(Refusal::Call)
+    } else if !try_.body_replayable {
         Err(Refusal::Body)
     } else if try_.tries >= MAX_TRIES {
         Err(Refusal::Tries)
@@ -145,6 +154,7 @@ mod tests {
             body_replayable: true,
             tries: 1,
             time_left: Duration::from_secs(1),
+            reason: ExitReason::Trap,
         }
     }
 
@@ -153,6 +163,15 @@ mod tests {
         for method in [Method::GET, Method::POST, Method::PATCH] {
             assert_eq!(may_replay(&base(&method)), Ok(()));
         }
+    }
+
+    #[test]
+    fn what_fell_with_a_call_that_had_its_tries_is_not_multiplied() {
+        let called = Interrupted {
+            reason: ExitReason::Call,
+            ..base(&Method::GET)
+        };
+        assert_eq!(may_replay(&called), Err(Refusal::Call));
     }
 
     #[test]

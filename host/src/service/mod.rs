@@ -335,6 +335,7 @@ impl Service {
             body_replayable: job.is_replayable(),
             tries,
             time_left: job.time_left(),
+            reason,
         };
         let allowed = failover::may_replay(&interrupted).and_then(|()| {
             let [requests] = self.requests.sums();
