@@ -26,6 +26,9 @@ const STANDING: f64 = 0.2;
 /// What requests that share cores may cost, as a share of the budget: their times differ more.
 const SHARED: f64 = 0.5;
 
+/// Samples before anything is shed for what they say: one that took long is no service that does.
+const ENOUGH: u32 = 16;
+
 /// The share of a new sample in the averages.
 const WEIGHT: f64 = 1.0 / 64.0;
 
@@ -65,7 +68,7 @@ pub struct Shed {
 #[derive(Clone, Copy, Debug)]
 pub struct Admission {
     limits: Limits,
-    /// How long a place is held, in seconds, on average; 0: nobody knows yet.
+    /// How long a place is held, in seconds, on average.
     held: f64,
     /// The same of those that did not have to share cores with more than there are.
     alone: f64,
@@ -73,6 +76,8 @@ pub struct Admission {
     used: f64,
     /// When the queue was last seen empty.
     empty: Duration,
+    /// Places that came free, as far as it matters.
+    samples: u32,
 }
 
 impl Admission {
@@ -84,6 +89,7 @@ impl Admission {
             alone: 0.0,
             used: 0.0,
             empty: Duration::ZERO,
+            samples: 0,
         }
     }
 
@@ -117,6 +123,7 @@ impl Admission {
         if self.held == 0.0 {
             (self.held, self.used) = (took, used);
         }
+        self.samples = self.samples.saturating_add(1);
         self.held += (took - self.held) * WEIGHT;
         self.used += (used - self.used) * WEIGHT;
         if began_as.max(load.in_places) <= self.limits.cores {
@@ -133,7 +140,7 @@ impl Admission {
     /// or nothing would ever be measured again.
     pub fn limit(&self, load: &Load, time_left: Duration) -> usize {
         let most = load.places + self.limits.queue;
-        if self.held == 0.0 {
+        if self.samples < ENOUGH {
             return most;
         }
         let budget = self.limits.budget.min(time_left / 2).as_secs_f64();
