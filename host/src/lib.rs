@@ -19,6 +19,7 @@ pub mod deploy;
 pub mod dispatch;
 pub mod drain;
 pub mod exchange;
+pub mod fields;
 pub mod ingress;
 pub mod keyvalue;
 pub mod network;

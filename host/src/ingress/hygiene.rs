@@ -1,11 +1,12 @@
 //! What RFC 9110 and RFC 9112 want refused and hyper lets pass.
 
-use http::header::{CONNECTION, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{HOST, TE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::respond::Problem;
+use crate::fields::strip_connection;
 
 /// Refuses a head of more than `most` bytes, counted as its fields would be written.
 ///
@@ -92,40 +93,17 @@ fn host_field(head: &Parts) -> Result<Option<Authority>, Problem> {
         .ok_or_else(|| Problem::bad_request("the Host is not valid"))
 }
 
-/// The fields that concern only one connection (RFC 9110, 7.6.1), beside those that `Connection`
-/// names.
-const OF_THE_CONNECTION: [HeaderName; 6] = [
-    CONNECTION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-];
-
-/// Removes the fields that concern only this connection.
+/// Removes the fields that concern only this connection. TE stays: it tells the guest that trailers are
+/// welcome.
 pub(super) fn strip_connection_fields(headers: &mut HeaderMap) {
-    if !headers.keys().any(|name| OF_THE_CONNECTION.contains(name)) {
-        return;
-    }
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        // TE tells the guest that trailers are welcome
-        .filter(|name| *name != TE && *name != HOST)
-        .collect();
-    for name in named.iter().chain(&OF_THE_CONNECTION) {
-        headers.remove(name);
-    }
+    strip_connection(headers, &[TE, HOST]);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use http::Request;
+    use http::header::{CONNECTION, HeaderName};
 
     fn head(version: Version, uri: &str, hosts: &[&str]) -> Parts {
         let mut request = Request::builder().version(version).uri(uri);

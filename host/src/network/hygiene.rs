@@ -3,24 +3,17 @@
 //! connection (RFC 9110, 7.6.1), in which the guest has no part.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+    CONTENT_LENGTH, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, Method, Version};
 
 use super::error::{Denial, NetworkError};
+use crate::fields::strip_connection;
 
-const OF_THE_CONNECTION: [HeaderName; 8] = [
-    CONNECTION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-];
+/// Between a client and its own proxy only.
+const OF_A_PROXY: [HeaderName; 2] = [PROXY_AUTHENTICATE, PROXY_AUTHORIZATION];
 
 /// Refuses what can't be meant, and drops from the rest what isn't the guest's to say. `length` is
 /// that of the body, if it is known.
@@ -100,16 +93,9 @@ fn check_length(headers: &HeaderMap, length: Option<u64>) -> Result<(), NetworkE
 }
 
 fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        // Framing stays as it was checked
-        .filter(|name| *name != TE && *name != CONTENT_LENGTH)
-        .collect();
-    for name in named.iter().chain(&OF_THE_CONNECTION) {
+    // Framing stays as it was checked
+    strip_connection(headers, &[TE, CONTENT_LENGTH]);
+    for name in OF_A_PROXY {
         headers.remove(name);
     }
 }

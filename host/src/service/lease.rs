@@ -131,9 +131,7 @@ impl Lease {
     pub fn mark_served(&self) {
         self.served.store(true, Ordering::Relaxed);
     }
-}
 
-impl Lease {
     /// The guest has answered; `failed` if that was a failure of its own making.
     pub fn note_answer(&self, failed: bool) {
         self.failed.store(failed, Ordering::Relaxed);
