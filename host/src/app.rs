@@ -21,6 +21,7 @@ use crate::drain::Signals;
 use crate::ingress::{Ingress, Routes};
 use crate::keyvalue::{EmbeddedStore, Store as KeyValueStore};
 use crate::network::{Network, Settings};
+use crate::service::gate::Gate;
 use crate::service::{Catalog, Ledger};
 use crate::wasm::{Reach, Sandbox};
 
@@ -37,6 +38,7 @@ pub struct App {
     admin: TcpListener,
     keyvalue: Arc<dyn KeyValueStore>,
     sandbox: Arc<Sandbox>,
+    gate: Arc<Gate>,
 }
 
 /// A server that is up, for whoever started it.
@@ -48,12 +50,13 @@ pub struct Serving {
 }
 
 impl App {
-    /// Takes everything that can fail to be had: directories, addresses, the data, the engine.
+    /// Takes everything that can fail to be had: directories, addresses, the data, the engine. Services
+    /// share the processors behind `gate`.
     ///
     /// # Errors
     ///
     /// What can't be had, and what to do.
-    pub async fn build(config: Config) -> Result<Self> {
+    pub async fn build(config: Config, gate: Arc<Gate>) -> Result<Self> {
         for (directory, what) in [(&config.services, "services"), (&config.data, "data")] {
             std::fs::create_dir_all(directory).with_context(|| {
                 format!("the {what} directory {} can't be made", directory.display())
@@ -73,6 +76,7 @@ impl App {
             admin,
             keyvalue: Arc::new(keyvalue),
             sandbox,
+            gate,
         })
     }
 
@@ -86,7 +90,7 @@ impl App {
         let signals = Signals::take()?;
         let (stop, stopping) = watch::channel(false);
         let (ready, is_ready) = watch::channel(false);
-        let ledger = Ledger::new();
+        let ledger = Ledger::new(self.gate);
         let routes: Arc<Routes> = Arc::new(Routes::default());
         let catalog: Arc<Catalog> = Arc::new(ArcSwap::default());
         let (front_address, admin_address) = (self.front.local_addr()?, self.admin.local_addr()?);

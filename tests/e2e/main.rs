@@ -39,6 +39,7 @@ mod poison;
 mod protocols;
 mod refusal;
 mod routes;
+mod shares;
 mod signup;
 mod supervision;
 mod typed;

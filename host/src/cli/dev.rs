@@ -15,6 +15,7 @@ mod workspace;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Args;
@@ -23,6 +24,7 @@ use super::serve::{Addresses, runtime};
 use crate::app::App;
 use crate::config::{Config, Overrides};
 use crate::drain::Signals;
+use crate::service::gate::Gate;
 use crate::telemetry::logging;
 use session::Session;
 use watch::Watcher;
@@ -56,10 +58,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
-    runtime()?.block_on(dev(arguments))
+    let (runtime, gate) = runtime()?;
+    runtime.block_on(dev(arguments, gate))
 }
 
-async fn dev(arguments: Arguments) -> Result<ExitCode> {
+async fn dev(arguments: Arguments, gate: Arc<Gate>) -> Result<ExitCode> {
     let workspace = Workspace::load(&arguments.guests).await?;
     workspace.require_guests()?;
     let overrides = overrides(arguments.addresses, arguments.services, &workspace.root);
@@ -67,7 +70,7 @@ async fn dev(arguments: Arguments) -> Result<ExitCode> {
     logging::init(&config.log)?;
     let services = config.services.clone();
     // what is wrong with addresses and directories is said before minutes of building
-    let app = App::build(config).await?;
+    let app = App::build(config, gate).await?;
     let mut signals = Signals::take()?;
     let mut watcher = Watcher::new()?;
     let mut session = Session::new(arguments.guests.clone(), services.clone());

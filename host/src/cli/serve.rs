@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -10,6 +11,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::app::App;
 use crate::config::{Config, Overrides};
+use crate::service::gate::Gate;
 use crate::telemetry::logging;
 
 /// What `serve` takes.
@@ -60,18 +62,28 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         arguments.addresses.overrides(arguments.dir),
     )?;
     logging::init(&config.log)?;
-    runtime()?.block_on(async { App::build(config).await?.run(|_| ()).await })?;
+    let (runtime, gate) = runtime()?;
+    runtime.block_on(async { App::build(config, gate).await?.run(|_| ()).await })?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The runtime that everything runs on.
+/// The runtime that everything runs on, and the gate at which guests share its threads.
 ///
 /// # Errors
 ///
 /// A system that gives no threads.
-pub(super) fn runtime() -> Result<Runtime> {
-    Builder::new_multi_thread()
+pub(super) fn runtime() -> Result<(Runtime, Arc<Gate>)> {
+    let idle: Arc<OnceLock<Arc<Gate>>> = Arc::default();
+    let told = Arc::clone(&idle);
+    let runtime = Builder::new_multi_thread()
         .enable_all()
+        .on_thread_park(move || {
+            if let Some(gate) = idle.get() {
+                gate.idle();
+            }
+        })
         .build()
-        .context("the async runtime could not be made")
+        .context("the async runtime could not be made")?;
+    let gate = told.get_or_init(|| Gate::new(runtime.metrics().num_workers()));
+    Ok((runtime, Arc::clone(gate)))
 }

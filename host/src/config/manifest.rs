@@ -19,6 +19,9 @@ pub struct Manifest {
     pub default_routes: bool,
     /// What two requests may share.
     pub isolation: Isolation,
+    /// Its part of the processors when they don't suffice for all, compared with the weights of others;
+    /// [`Manifest::DEFAULT_WEIGHT`].
+    pub weight: NonZeroU32,
     /// `[instances]`
     pub instances: Instances,
     /// `[limits]`
@@ -132,12 +135,19 @@ impl Instances {
 }
 
 impl Manifest {
+    /// Ten: there is room for more and for less.
+    pub const DEFAULT_WEIGHT: NonZeroU32 = at_least_one_u32(10);
+
+    /// The largest weight.
+    pub const MAX_WEIGHT: NonZeroU32 = at_least_one_u32(100);
+
     /// What holds for a service that has no manifest, on this host.
     pub fn default_for(service: &ServiceName, host: &Config) -> Self {
         Self {
             routes: vec![Pattern::for_service(service)],
             default_routes: true,
             isolation: Isolation::default(),
+            weight: Self::DEFAULT_WEIGHT,
             instances: Instances::default_on(host),
             limits: Limits::default_on(host),
             grants: Grants::default(),

@@ -246,6 +246,7 @@ async fn warm(
         release: Arc::clone(&info),
         ledger: Arc::clone(&workshop.ledger),
         metrics: service.metrics.clone(),
+        share: Arc::clone(&service.share),
     });
     match warmed.await {
         Ok(Ok(())) => {}

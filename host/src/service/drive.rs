@@ -24,6 +24,8 @@ use std::task::{Context, Poll, Waker};
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::meter::Meter;
+
 /// The end of lenders. The other end is the task's, [`Driven`].
 pub(super) struct Drive<T>(Arc<Shared<T>>);
 
@@ -36,6 +38,7 @@ struct Shared<T> {
     again: AtomicBool,
     /// The task is gone.
     dropped: AtomicBool,
+    meter: Arc<Meter>,
 }
 
 struct Work<T> {
@@ -51,8 +54,8 @@ impl<T> Clone for Drive<T> {
 }
 
 impl<T> Drive<T> {
-    /// A drive without work.
-    pub(super) fn new() -> Self {
+    /// A drive without work, which is to be charged to `meter`.
+    pub(super) fn new(meter: Arc<Meter>) -> Self {
         Self(Arc::new(Shared {
             work: Mutex::new(Work {
                 future: None,
@@ -61,6 +64,7 @@ impl<T> Drive<T> {
             }),
             again: AtomicBool::new(false),
             dropped: AtomicBool::new(false),
+            meter,
         }))
     }
 
@@ -91,7 +95,8 @@ impl<T: Send + 'static> Lend for Drive<T> {
         };
         let task = work.task.clone();
         // the task is there to end what is over, with its panic if it was one
-        if work.poll(&mut Context::from_waker(&task)) {
+        let cx = &mut Context::from_waker(&task);
+        if self.0.meter.measure(|| work.poll(cx)) {
             task.wake_by_ref();
         }
         self.0.end_turn(work, &task);
@@ -165,7 +170,7 @@ impl<T> Future for Driven<T> {
             return Poll::Pending;
         };
         work.task.clone_from(cx.waker());
-        work.poll(cx);
+        self.0.meter.measure(|| work.poll(cx));
         let outcome = work.outcome.take();
         self.0.end_turn(work, cx.waker());
         match outcome {
@@ -207,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn a_lender_moves_the_work_on_and_the_task_ends_it() {
         let (polls, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-        let drive = Drive::new();
+        let drive = Drive::new(Meter::alone());
         let task = tokio::spawn(drive.start(counting(&polls, Arc::clone(&over))));
         tokio::task::yield_now().await;
         drive.lend();
@@ -223,7 +228,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_lender_left_waiting_wakes_the_task() {
         let (wake, woken) = oneshot::channel::<usize>();
-        let drive = Drive::new();
+        let drive = Drive::new(Meter::alone());
         let task = tokio::spawn(drive.start(Box::pin(async move { woken.await.unwrap() })));
         tokio::task::yield_now().await;
         drive.lend();
@@ -233,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_under_a_lender_is_the_panic_of_the_task() {
-        let drive: Drive<()> = Drive::new();
+        let drive: Drive<()> = Drive::new(Meter::alone());
         let mut first = true;
         let work = std::future::poll_fn(move |_| {
             assert!(std::mem::take(&mut first), "as told");
@@ -247,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_came_of_the_work_is_dropped_with_a_task_that_never_took_it() {
-        let (alive, drive) = (Arc::new(()), Drive::new());
+        let (alive, drive) = (Arc::new(()), Drive::new(Meter::alone()));
         let kept = Arc::clone(&alive);
         let driven = drive.start(Box::pin(async move { kept }));
         drive.lend();
@@ -259,7 +264,7 @@ mod tests {
     #[tokio::test]
     async fn work_is_dropped_with_its_task_even_while_another_drives_it() {
         let alive = Arc::new(());
-        let (kept, drive) = (Arc::clone(&alive), Drive::<()>::new());
+        let (kept, drive) = (Arc::clone(&alive), Drive::<()>::new(Meter::alone()));
         let dropper: Arc<Mutex<Option<Driven<()>>>> = Arc::default();
         let inside = Arc::clone(&dropper);
         let work = std::future::poll_fn(move |_| {

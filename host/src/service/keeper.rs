@@ -27,6 +27,7 @@ use super::exit::{Exit, ExitReason, ExitRecord, InstanceId, unix_seconds};
 use super::launch::{Ended, Seat};
 use super::lease::Vitals;
 use super::mailbox::{self, Mailbox};
+use super::meter::Meter;
 use super::pool::{Left, Phase};
 use super::restart::{Failure, Restarts, Verdict};
 use super::supervisor::{Command, Crew};
@@ -201,7 +202,8 @@ impl Keeper {
 
     fn launch(&mut self) {
         let id = self.crew.ledger.next_instance();
-        let drive = Drive::new();
+        let meter = Meter::new(Arc::clone(&self.crew.share));
+        let drive = Drive::new(Arc::clone(&meter));
         let (mailbox, inbox) = mailbox::driven_by(drive.clone());
         let vitals = Arc::new(Vitals::default());
         let (ready, is_ready) = oneshot::channel();
@@ -209,6 +211,7 @@ impl Keeper {
             id,
             inbox,
             vitals: Arc::clone(&vitals),
+            meter,
             ready,
         });
         let work = drive.start(work);

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::exit::{Exit, InstanceId};
 use super::lease::Vitals;
 use super::mailbox::Inbox;
+use super::meter::Meter;
 
 /// What a new instance is given.
 pub struct Seat {
@@ -19,6 +20,8 @@ pub struct Seat {
     pub inbox: Inbox,
     /// Where it tells about itself.
     pub vitals: Arc<Vitals>,
+    /// What it uses of the processors.
+    pub meter: Arc<Meter>,
     /// To be sent when it can take attempts.
     pub ready: oneshot::Sender<()>,
 }

@@ -9,6 +9,7 @@
 pub mod admission;
 mod ahead;
 pub mod balance;
+mod burst;
 pub mod calling;
 pub mod downshift;
 mod drive;
@@ -16,15 +17,18 @@ pub mod ejection;
 pub mod errand;
 pub mod exit;
 pub mod failover;
+pub mod gate;
 mod guarded;
 mod keeper;
 pub mod launch;
 pub mod lease;
 pub mod mailbox;
+pub mod meter;
 pub mod pool;
 pub mod quarantine;
 mod queue;
 pub mod restart;
+pub mod shares;
 pub mod status;
 pub mod supervisor;
 
@@ -43,6 +47,7 @@ use self::calling::Calling;
 use self::errand::{Awaited, Errand};
 use self::exit::{Death, ExitLog, ExitReason, InstanceId, unix_seconds};
 use self::failover::{Interrupted, RetryBudget};
+use self::gate::{Gate, Share, Turn};
 use self::guarded::Waiting;
 use self::lease::Lease;
 use self::pool::{Phase, Pool, Refused};
@@ -70,12 +75,15 @@ pub struct Ledger {
     pub exits: ExitLog,
     /// The metric families.
     pub metrics: Metrics,
+    /// Who shares the processors.
+    pub gate: Arc<Gate>,
 }
 
 impl Ledger {
-    /// An empty ledger.
-    pub fn new() -> Arc<Self> {
+    /// An empty ledger, of services that share the processors behind `gate`.
+    pub fn new(gate: Arc<Gate>) -> Arc<Self> {
         Arc::new(Self {
+            gate,
             instances: AtomicU64::new(0),
             exits: ExitLog::default(),
             metrics: Metrics::new(),
@@ -119,6 +127,8 @@ pub struct Service {
     pub name: ServiceName,
     /// What is counted of it.
     pub metrics: ServiceMetrics,
+    /// Its share of the processors.
+    pub share: Arc<Share>,
     current: ArcSwapOption<Release>,
     budget: Mutex<RetryBudget>,
     born: Instant,
@@ -129,8 +139,10 @@ pub struct Service {
 impl Service {
     /// A service that has no release yet.
     pub fn new(name: ServiceName, ledger: &Ledger) -> Arc<Self> {
+        let metrics = ledger.metrics.service(&name);
         Arc::new(Self {
-            metrics: ledger.metrics.service(&name),
+            share: ledger.gate.join(metrics.cpu.clone()),
+            metrics,
             name,
             current: ArcSwapOption::empty(),
             budget: Mutex::new(RetryBudget::new(Duration::ZERO)),
@@ -147,7 +159,8 @@ impl Service {
 
     /// Makes a release the one that new jobs go to, or none. Returns the one before.
     pub fn publish(&self, release: Option<Arc<Release>>) -> Option<Arc<Release>> {
-        if release.is_some() {
+        if let Some(release) = &release {
+            self.share.set_weight(release.manifest.weight);
             self.metrics.deploys.inc();
             *self.deploy_error.lock() = None;
         }
@@ -211,9 +224,10 @@ impl Service {
                 calling.runs_in(&lease);
             }
             tries += 1;
+            let turn = self.share.turn(job.deadline()).await;
             let left = job.time_left();
             let (attempt, effects, answer) = attempt(job, &lease, tries, trial.is_some());
-            let outcome = hand_over::<E>(&lease, attempt, answer).await?;
+            let outcome = hand_over::<E>(&lease, attempt, answer, turn).await?;
             let instance = lease.instance();
             let death = match outcome {
                 Some(Ok(outcome)) => {
@@ -420,6 +434,7 @@ impl Service {
                 replays: self.metrics.replays.get(),
                 sheds: self.metrics.sheds.get(),
                 deploys: self.metrics.deploys.get(),
+                cpu_seconds: self.metrics.cpu.total().as_secs_f64(),
             },
             last_deploy_error: deploy_error,
         }
@@ -452,11 +467,12 @@ fn attempt<E: Errand>(
 }
 
 /// Hands a try to an instance and waits for what comes of it; `None` if the instance went without a
-/// word.
+/// word. The `turn` is over as soon as the guest has to wait.
 async fn hand_over<E: Errand>(
     lease: &Arc<Lease>,
     attempt: Attempt,
     mut answer: Awaited<E::Outcome>,
+    turn: Turn,
 ) -> Result<Option<Result<E::Outcome, AttemptError>>, DispatchError> {
     let deadline = attempt.deadline;
     let waiting = Waiting::on(lease);
@@ -464,6 +480,7 @@ async fn hand_over<E: Errand>(
         waiting.over();
         return Ok(Some(Err(AttemptError::NotStarted)));
     }
+    drop(turn);
     let outcome = match answer.try_recv() {
         // the guest had nothing to wait for
         Ok(answer) => Some(answer),

@@ -78,6 +78,8 @@ pub struct Counts {
     pub sheds: u64,
     /// Releases published, the first included.
     pub deploys: u64,
+    /// Processor time that its guests used, in seconds.
+    pub cpu_seconds: f64,
 }
 
 /// A request that has ended instances.

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::exit::{Exit, InstanceId};
+use super::gate::Share;
 use super::keeper::Keeper;
 use super::launch::Launch;
 use super::pool::Pool;
@@ -32,6 +33,8 @@ pub struct Crew {
     pub ledger: Arc<Ledger>,
     /// Where starts and exits are counted.
     pub metrics: ServiceMetrics,
+    /// What pays for the processors that they use.
+    pub share: Arc<Share>,
 }
 
 /// What the supervisor is told.

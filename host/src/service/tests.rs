@@ -127,6 +127,7 @@ async fn release(
         release: Arc::clone(&info),
         ledger: Arc::clone(ledger),
         metrics: service.metrics.clone(),
+        share: Arc::clone(&service.share),
     });
     warm.await.unwrap().map(|()| {
         Arc::new(Release {
@@ -147,7 +148,7 @@ struct Scene {
 }
 
 async fn scene(manifest: Manifest) -> Scene {
-    let ledger = Ledger::new();
+    let ledger = Ledger::new(Gate::new(1));
     let service = Service::new("a".parse().unwrap(), &ledger);
     let stage = Arc::new(Stage::default());
     let release = release(&service, &ledger, &stage, manifest).await.unwrap();
@@ -295,7 +296,7 @@ async fn an_idle_service_recovers_without_a_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_release_that_fails_to_start_says_so() {
-    let ledger = Ledger::new();
+    let ledger = Ledger::new(Gate::new(1));
     let service = Service::new("a".parse().unwrap(), &ledger);
     let stage = Arc::new(Stage::default());
     stage.fail_to_start.store(true, Ordering::SeqCst);

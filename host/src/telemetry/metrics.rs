@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::shards::{Counts, Durations};
+use super::shards::{Counts, Durations, Seconds};
 use crate::config::ServiceName;
 use crate::keyvalue::Stats;
 use crate::service::exit::ExitReason;
@@ -41,6 +41,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<ByStatus, Counter>,
     duration: Family<ByService, Durations>,
+    cpu: Family<ByService, Seconds>,
     in_flight: Family<ByService, Gauge>,
     queue: Family<ByService, Gauge>,
     instances: Family<ByService, Gauge>,
@@ -70,6 +71,7 @@ impl Metrics {
             registry: Registry::with_prefix("wharf"),
             requests: Family::default(),
             duration: Family::default(),
+            cpu: Family::default(),
             in_flight: Family::default(),
             queue: Family::default(),
             instances: Family::default(),
@@ -103,6 +105,8 @@ impl Metrics {
             Unit::Seconds,
             self.duration.clone(),
         );
+        let help = "Processor time that guests used, measured by the clock around their work";
+        to.register_with_unit("guest_cpu", help, Unit::Seconds, self.cpu.clone());
         to.register(
             "requests_in_flight",
             "Requests in instances",
@@ -180,6 +184,7 @@ impl Metrics {
             answers: Counts::default(),
             settled: Arc::default(),
             duration: self.duration.get_or_create_owned(&label),
+            cpu: self.cpu.get_or_create_owned(&label),
             in_flight: self.in_flight.get_or_create_owned(&label),
             queue: self.queue.get_or_create_owned(&label),
             instances: self.instances.get_or_create_owned(&label),
@@ -240,6 +245,8 @@ pub struct ServiceMetrics {
     settled: Arc<Mutex<[u64; COMMON.len()]>>,
     /// Time from a request's arrival to its response's head.
     pub duration: Durations,
+    /// Processor time that its guests used.
+    pub cpu: Seconds,
     /// Requests in instances; set when metrics are asked for.
     pub in_flight: Gauge,
     /// Jobs that wait; set when metrics are asked for.
@@ -315,6 +322,7 @@ mod tests {
         login.answered(http::StatusCode::OK);
         login.exited(ExitReason::Trap);
         login.duration.observe(Duration::from_millis(2));
+        login.cpu.add_nanos(1_500_000_000);
         login.settle();
         login.settle();
         let text = metrics.encode().unwrap();
@@ -335,6 +343,7 @@ mod tests {
             r#"wharf_request_duration_seconds_bucket{le="0.0032",service="login"} 1"#,
             r#"wharf_request_duration_seconds_bucket{le="+Inf",service="login"} 1"#,
             r#"wharf_request_duration_seconds_sum{service="login"} 0.002"#,
+            r#"wharf_guest_cpu_seconds_total{service="login"} 1.5"#,
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }

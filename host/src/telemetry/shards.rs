@@ -61,6 +61,38 @@ impl<const N: usize> Counts<N> {
     }
 }
 
+/// Time that adds up, in nanoseconds.
+#[derive(Clone, Debug, Default)]
+pub struct Seconds(Counts<1>);
+
+impl Seconds {
+    /// Adds some.
+    pub fn add_nanos(&self, nanos: u64) {
+        self.0.add(0, nanos);
+    }
+
+    /// All of it.
+    pub fn total(&self) -> Duration {
+        let [nanos] = self.0.sums();
+        Duration::from_nanos(nanos)
+    }
+}
+
+impl EncodeMetric for Seconds {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let total = self.total().as_secs_f64();
+        encoder.encode_counter::<NoLabelSet, f64, u64>(&total, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Counter
+    }
+}
+
+impl TypedMetric for Seconds {
+    const TYPE: MetricType = MetricType::Counter;
+}
+
 /// Upper bounds of the buckets: 0.1 ms, doubled up to 26 s; three to each factor of ten is what a
 /// p99 needs.
 const BOUNDS: usize = 19;

@@ -123,7 +123,8 @@ impl Maker {
     fn store(&self, id: InstanceId, watch: &Watch) -> Store<State> {
         watch.active.begin();
         let vitals = Arc::clone(&watch.vitals);
-        let data = State::new(&self.blueprint, id, vitals, watch.active.clone());
+        let meter = Arc::clone(&watch.meter);
+        let data = State::new(&self.blueprint, id, vitals, watch.active.clone(), meter);
         new_store(self.component.engine(), data)
     }
 
@@ -187,11 +188,12 @@ fn new_store(engine: &Engine, data: State) -> Store<State> {
     store.set_hostcall_fuel(MAX_HOST_CALL_BYTES);
     store.set_epoch_deadline(1);
     // The deadline is looked at here and not by a timer, because a spinning guest may hold the
-    // thread that drives timers. Between looks, the guest lets tokio run what else is there:
-    // `yield_now` comes back only after the I/O driver was polled.
+    // thread that drives timers. Between looks, the guest lets tokio run what else is there, and the
+    // guests of services that have had less than their share.
     store.epoch_deadline_callback(|context| {
-        let active = &context.data().active;
-        match active.must_end() {
+        let State { active, meter, .. } = context.data();
+        let must_end = active.must_end();
+        match must_end {
             Some(deadline) if deadline <= Instant::now() => {
                 Err(DeadlinePassed { computing: true }.into())
             }
@@ -199,7 +201,7 @@ fn new_store(engine: &Engine, data: State) -> Store<State> {
             _ if active.just_began() => Ok(UpdateDeadline::Continue(1)),
             _ => Ok(UpdateDeadline::YieldCustom(
                 1,
-                Box::pin(tokio::task::yield_now()),
+                Box::pin(Arc::clone(meter).interrupted(must_end)),
             )),
         }
     });
@@ -218,10 +220,15 @@ async fn run(maker: Arc<Maker>, seat: Seat) -> Ended {
         id,
         mut inbox,
         vitals,
+        meter,
         ready,
     } = seat;
     let active = Active::default();
-    let watch = Watch { active, vitals };
+    let watch = Watch {
+        active,
+        vitals,
+        meter,
+    };
     let (mut ready, mut place) = (Some(ready), None);
     loop {
         let obituary = Obituary {

@@ -18,6 +18,7 @@ use crate::keyvalue::Store as KeyValueStore;
 use crate::network::Network;
 use crate::service::exit::InstanceId;
 use crate::service::lease::Vitals;
+use crate::service::meter::Meter;
 
 /// Handles that a guest may hold at once: streams, headers, bodies, buckets.
 const MAX_HANDLES: usize = 10_000;
@@ -63,6 +64,7 @@ pub(super) struct State {
     pub(super) active: Active,
     pub(super) memory: MemoryLimit,
     pub(super) refusals: Refusals,
+    pub(super) meter: Arc<Meter>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
@@ -75,6 +77,7 @@ impl State {
         instance: InstanceId,
         vitals: Arc<Vitals>,
         active: Active,
+        meter: Arc<Meter>,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
@@ -90,6 +93,7 @@ impl State {
             table,
             memory: MemoryLimit::new(blueprint.memory, vitals),
             refusals: Refusals::default(),
+            meter,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             outbound: Outbound::new(Arc::clone(blueprint), active.clone()),

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::active::Active;
 use crate::service::lease::Vitals;
+use crate::service::meter::Meter;
 
 /// How long a guest may go on with requests whose clients have gone. Long enough to finish what is
 /// nearly done, short enough that nobody can fill a pool by hanging up.
@@ -40,6 +41,8 @@ pub(super) struct Watch {
     pub(super) active: Active,
     /// What the instance tells of itself.
     pub(super) vitals: Arc<Vitals>,
+    /// What it uses of the processors.
+    pub(super) meter: Arc<Meter>,
 }
 
 impl Watch {

@@ -23,6 +23,7 @@ use wharf::network::{Network, Settings};
 use wharf::router::{Pattern, Table};
 use wharf::service::balance::{Load, choose};
 use wharf::service::exit::{Exit, ExitReason};
+use wharf::service::gate::Gate;
 use wharf::service::launch::{Ended, Launch, Seat};
 use wharf::service::pool::{Pool, PoolLimits};
 use wharf::service::quarantine::Ward;
@@ -85,7 +86,7 @@ impl Scene {
             .enable_all()
             .build()
             .expect("the system gives a runtime");
-        let ledger = Ledger::new();
+        let ledger = Ledger::new(Gate::new(1));
         let service = Service::new(name("bench"), &ledger);
         let info = Arc::new(ReleaseInfo {
             service: service.name.clone(),
@@ -102,6 +103,7 @@ impl Scene {
                 release: Arc::clone(&info),
                 ledger: Arc::clone(&ledger),
                 metrics: service.metrics.clone(),
+                share: Arc::clone(&service.share),
             });
             let warm = warm.await.expect("the supervisor goes on");
             warm.expect("the instances start");

@@ -36,6 +36,12 @@ pub(in crate::config) fn manifest(
             Some(written) => routes(Section::new(file, ""), &written)?,
         },
         isolation: raw.isolation.unwrap_or_default(),
+        weight: Section::new(file, "").whole(
+            "weight",
+            raw.weight,
+            Manifest::DEFAULT_WEIGHT,
+            1..=Manifest::MAX_WEIGHT.get().into(),
+        )?,
         instances: raw
             .instances
             .check(Section::new(file, "instances"), host, &limits)?,
@@ -53,6 +59,7 @@ pub(in crate::config) fn manifest(
 struct RawManifest {
     routes: Option<Vec<String>>,
     isolation: Option<Isolation>,
+    weight: Option<Count>,
     #[serde(deserialize_with = "section")]
     instances: RawInstances,
     #[serde(deserialize_with = "section")]

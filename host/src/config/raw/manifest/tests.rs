@@ -59,6 +59,7 @@ fn every_key_is_taken() {
         r#"
         routes = ["/login", "= api.example.com/session"]
         isolation = "request"
+        weight = 30
         [instances]
         count = 4
         concurrency = 8
@@ -95,6 +96,7 @@ fn every_key_is_taken() {
     let routes: Vec<_> = manifest.routes.iter().map(ToString::to_string).collect();
     assert_eq!(routes, ["/login", "= api.example.com/session"]);
     assert_eq!(manifest.isolation, Isolation::Request);
+    assert_eq!(manifest.weight.get(), 30);
     assert_eq!(
         manifest.instances,
         Instances {
@@ -211,7 +213,7 @@ fn an_unknown_key_is_answered_with_those_there_are() {
     assert_eq!(
         refused("[\"lim`its\"]\n"),
         "\"lim`its\": unknown key, did you mean \"limits\"?; allowed here: routes, isolation, \
-         instances, limits, grants, failover, restart"
+         weight, instances, limits, grants, failover, restart"
     );
 }
 
@@ -238,6 +240,10 @@ fn wrong_values_are_refused_with_what_is_allowed() {
         (
             "[[limits]]\nqueue = 1",
             "limits: a list cannot stand here; allowed: a table",
+        ),
+        (
+            "weight = 101",
+            "weight: 101 is out of range; allowed: a whole number from 1 to 100",
         ),
         (
             "[instances]\ncount = 0",

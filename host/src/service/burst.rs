@@ -1,0 +1,93 @@
+//! How long a thread has let guests work without having been idle, and whose work it was.
+//!
+//! One guest's call may run another on the same thread, within its own turn. That one's time is its own.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+use super::shares::QUANTUM;
+
+struct Thread {
+    /// Nanoseconds of guests' work since the thread was idle, or let everything else go first.
+    burst: Cell<u64>,
+    /// Attempts that asked for a turn here.
+    newcomers: Cell<u32>,
+    /// Of the work that is measured now, what was measured within it.
+    within: Cell<u64>,
+}
+
+thread_local! {
+    static THREAD: Thread = const {
+        Thread {
+            burst: Cell::new(0),
+            newcomers: Cell::new(0),
+            within: Cell::new(0),
+        }
+    };
+}
+
+/// Whether the thread has worked for a whole [`QUANTUM`].
+pub(super) fn is_over() -> bool {
+    THREAD.with(|thread| thread.burst.get() >= nanos(QUANTUM))
+}
+
+/// The thread is idle, or has let everything else go first.
+pub(super) fn rest() {
+    THREAD.with(|thread| thread.burst.set(0));
+}
+
+/// An attempt asks for a turn.
+pub(super) fn note_newcomer() {
+    THREAD.with(|thread| thread.newcomers.set(thread.newcomers.get().wrapping_add(1)));
+}
+
+/// Attempts that asked for a turn so far.
+pub(super) fn newcomers() -> u32 {
+    THREAD.with(|thread| thread.newcomers.get())
+}
+
+/// Does work, and tells how many nanoseconds it took, without what was measured within it.
+pub(super) fn measure<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let outer = THREAD.with(|thread| thread.within.replace(0));
+    let start = Instant::now();
+    let done = work();
+    let took = nanos(start.elapsed());
+    let own = THREAD.with(|thread| {
+        let own = took.saturating_sub(thread.within.replace(outer + took));
+        thread.burst.set(thread.burst.get() + own);
+        own
+    });
+    (done, own)
+}
+
+/// Times of less than five centuries.
+const fn nanos(time: Duration) -> u64 {
+    time.as_secs() * 1_000_000_000 + time.subsec_nanos() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_within_is_not_measured_twice() {
+        rest();
+        let pause = || std::thread::sleep(Duration::from_millis(2));
+        let ((inner, first, second), outer) = measure(|| {
+            pause();
+            let ((), first) = measure(pause);
+            let (((), deepest), second) = measure(|| measure(pause));
+            (deepest, first, second)
+        });
+        let all = THREAD.with(|thread| thread.burst.get());
+        assert!(
+            [inner, first, outer]
+                .iter()
+                .all(|took| *took >= nanos(Duration::from_millis(2)))
+        );
+        assert_eq!(all, inner + first + second + outer);
+        assert!(is_over());
+        rest();
+        assert!(!is_over());
+    }
+}
