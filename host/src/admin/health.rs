@@ -6,7 +6,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::{Admin, problem};
+use super::Admin;
+use super::problem::Problem;
 use crate::service::status::InstanceState;
 
 /// The process is alive.
@@ -18,14 +19,12 @@ pub(super) async fn healthz() -> &'static str {
 /// stopping.
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     if *admin.stopping.borrow() {
-        problem(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping").into_response()
     } else if *admin.ready.borrow() {
         "ready\n".into_response()
     } else {
-        problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "services are still being started",
-        )
+        let detail = "services are still being started";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
     }
 }
 
@@ -53,16 +52,12 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         service.metrics.instances.set(gauge(ready));
     }
     admin.ledger.metrics.keyvalue(admin.keyvalue.stats());
-    match admin.ledger.metrics.encode() {
-        Ok(text) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([("content-type", kind)], text).into_response()
-        }
-        Err(_) => problem(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the metrics can't be written",
-        ),
-    }
+    let Ok(text) = admin.ledger.metrics.encode() else {
+        let detail = "the metrics can't be written";
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response();
+    };
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([("content-type", kind)], text).into_response()
 }
 
 fn gauge(count: usize) -> i64 {

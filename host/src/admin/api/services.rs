@@ -1,64 +1,76 @@
-//! The state of the services, as JSON.
+//! The services and how they are.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
-use tracing::info;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::{Admin, problem};
-use crate::service::exit::InstanceId;
+use super::name;
+use crate::admin::Admin;
+use crate::admin::problem::Problem;
+use crate::service::status::ServiceStatus;
+use crate::telemetry::history::{INTERVAL, Point};
+
+/// All services.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Services {
+    /// By name.
+    services: Vec<ServiceStatus>,
+}
+
+/// What a service did in each of the last seconds.
+#[derive(Serialize, ToSchema)]
+pub(super) struct History {
+    /// How long each point is, about.
+    interval_seconds: f64,
+    /// Oldest first.
+    points: Vec<Point>,
+}
 
 /// All services, by name.
-pub(super) async fn services(State(admin): State<Arc<Admin>>) -> Response {
-    let services: Vec<_> = admin
-        .catalog
-        .load()
-        .values()
-        .map(|service| service.status())
-        .collect();
-    Json(json!({ "services": services })).into_response()
+#[utoipa::path(get, path = "/api/services", tag = "services", responses((status = 200, description = "The services", body = Services)))]
+pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<Services> {
+    let services = admin.sampler.picture().services;
+    Json(Services { services })
 }
 
 /// One service.
-pub(super) async fn service(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Response {
-    match admin.catalog.load().get(name.as_str()) {
-        Some(service) => Json(service.status()).into_response(),
-        None => problem(StatusCode::NOT_FOUND, "there is no service of that name"),
-    }
-}
-
-/// Ends one instance at once; the supervisor starts another.
-pub(super) async fn kill(
+#[utoipa::path(get, path = "/api/services/{name}", tag = "services", params(("name" = String, Path, description = "The service")),
+    responses((status = 200, description = "The service", body = ServiceStatus)))]
+pub(super) async fn one(
     State(admin): State<Arc<Admin>>,
-    Path((name, id)): Path<(String, u64)>,
-) -> Response {
-    let service = admin.catalog.load().get(name.as_str()).cloned();
-    let Some(release) = service.and_then(|service| service.current()) else {
-        return problem(
-            StatusCode::NOT_FOUND,
-            "there is no service of that name that runs",
-        );
-    };
-    if release.supervisor.kill(InstanceId(id)).await {
-        info!(
-            service = name,
-            instance = id,
-            "an operator killed an instance"
-        );
-        StatusCode::NO_CONTENT.into_response()
-    } else {
-        problem(
-            StatusCode::NOT_FOUND,
-            "the service has no instance of that id",
-        )
-    }
+    Path(name): Path<String>,
+) -> Result<Json<ServiceStatus>, Problem> {
+    let service = admin.find(&name)?;
+    Ok(Json(admin.sampler.status(&service)))
 }
 
-/// The last exits of all services, newest first.
-pub(super) async fn exits(State(admin): State<Arc<Admin>>) -> Response {
-    Json(json!({ "exits": admin.ledger.exits.snapshot() })).into_response()
+/// The manifest of the running release, with what nobody wrote. Of settings and environment variables
+/// only the names are shown.
+#[utoipa::path(get, path = "/api/services/{name}/manifest", tag = "services", params(("name" = String, Path, description = "The service")),
+    responses((status = 200, description = "The manifest, by section", body = Object)))]
+pub(super) async fn manifest(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let release = admin.find(&name)?.current();
+    let release = release.ok_or_else(Problem::nothing_runs)?;
+    Ok(Json(release.manifest.shown()))
+}
+
+/// What a service did in each of the last 120 seconds.
+#[utoipa::path(get, path = "/api/services/{name}/history", tag = "services", params(("name" = String, Path, description = "The service")),
+    responses((status = 200, description = "The seconds", body = History)))]
+pub(super) async fn history(
+    State(admin): State<Arc<Admin>>,
+    Path(text): Path<String>,
+) -> Result<Json<History>, Problem> {
+    admin.find(&text)?;
+    Ok(Json(History {
+        interval_seconds: INTERVAL.as_secs_f64(),
+        points: admin.sampler.points(&name(&text)?),
+    }))
 }
