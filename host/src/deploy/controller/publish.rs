@@ -3,29 +3,39 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::task::JoinError;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::error;
 
+use super::orders::outcome;
 use super::terms::Terms;
 use super::{Controller, Ended, Entry};
 use crate::config::ServiceName;
 use crate::deploy::agreement::Disagreement;
 use crate::deploy::fingerprint::Fingerprint;
-use crate::deploy::prepare::{Judged, Warm};
+use crate::deploy::operator::Refusal;
+use crate::deploy::prepare::{self, Judged, Warm};
+use crate::deploy::releases::{Pin, State, Why};
 use crate::exchange::Target;
 use crate::router::{Conflict, Table};
-use crate::service::{Release, Service};
+use crate::service::Release;
+use crate::service::status::Held;
+use crate::telemetry::events::{Event, Level, Stage};
 use crate::wasm::typed::Bindings;
 
 /// A warm release that is to be published.
 pub(super) struct Candidate {
     pub(super) name: ServiceName,
-    fingerprint: Option<Fingerprint>,
+    pub(super) fingerprint: Option<Fingerprint>,
     pub(super) warm: Warm,
     /// Whom it calls; known once all is there that it needs.
     pub(super) bindings: Bindings,
+    /// It comes from the services directory, not from what is kept.
+    pub(super) from_files: bool,
+    /// It has been tried and did well.
+    pub(super) proven: bool,
 }
 
 impl Candidate {
@@ -50,6 +60,17 @@ impl Controller {
                     warm.extend(self.on_judged(judged));
                 }
                 Ok(Ended::Drained(name)) => self.on_drained(&name),
+                Ok(Ended::Tried(name, canary, found)) => {
+                    warm.extend(self.on_tried(&name, &canary, found));
+                }
+                Ok(Ended::Watched {
+                    name,
+                    release,
+                    good,
+                    found,
+                }) => {
+                    self.on_watched(&name, &release, good, found);
+                }
                 Err(error) => error!(%error, "a deploy task failed"),
             }
         }
@@ -61,15 +82,16 @@ impl Controller {
     /// Whether the last look found something else than what was judged. Files that couldn't be read
     /// are tried again by the watcher's slow tick.
     fn is_outdated(&self, judged: &Judged) -> bool {
-        let found = self.found.settled.get(&judged.name);
+        let found = self.found.settled.get(&judged.service.name);
         let found = found.map(|sighting| &sighting.fingerprint);
-        judged.fingerprint.is_some() && judged.fingerprint.as_ref() != found
+        judged.from_files && judged.fingerprint.is_some() && judged.fingerprint.as_ref() != found
     }
 
     fn on_drained(&mut self, name: &ServiceName) {
         let entry = self.entries.get(name);
         if entry.is_some_and(|entry| entry.known.leaving) {
             self.entries.remove(name);
+            self.workshop.ledger.logbook.forget(name);
             self.publish_catalog();
         }
     }
@@ -77,30 +99,68 @@ impl Controller {
     /// Notes a judgement. A release that is warm is given back, to be published.
     fn on_judged(&mut self, judged: Judged) -> Option<Candidate> {
         let Judged {
-            name,
+            service,
             fingerprint,
+            from_files,
             outcome,
         } = judged;
+        let name = service.name.clone();
         let entry = self.entries.get_mut(&name)?;
-        entry.known.judged.clone_from(&fingerprint);
+        if from_files {
+            entry.known.judged.clone_from(&fingerprint);
+        }
         entry.conflicted = false;
         match outcome {
-            Ok(warm) => Some(Candidate {
+            prepare::Outcome::Warm(warm) => Some(Candidate {
                 name,
                 fingerprint,
                 warm,
                 bindings: Bindings::new(),
+                from_files,
+                proven: false,
             }),
-            Err(error) => {
-                refuse(&entry.service, &format!("{error:#}"));
+            prepare::Outcome::Refused(error) => {
+                let content = fingerprint.filter(|_| from_files);
+                self.refuse(&name, content.as_ref(), &format!("{error:#}"));
+                self.decided(&name);
+                None
+            }
+            prepare::Outcome::Held(held) => {
+                self.on_held(&name, fingerprint, held);
                 self.decided(&name);
                 None
             }
         }
     }
 
+    /// A release imports more than it may: what runs goes on, after a restart, too.
+    fn on_held(&mut self, name: &ServiceName, content: Option<Fingerprint>, held: Held) {
+        let event = Event::deploy(Stage::Held).service(name);
+        self.workshop
+            .ledger
+            .events
+            .tell(event.say(held.message.clone()));
+        let Some(entry) = self.entries.get_mut(name) else {
+            return;
+        };
+        entry.told(content.as_ref(), &Err(Refusal::Held(held.clone())));
+        if let (Some(seen), Some(live)) = (content, &entry.live) {
+            let pin = Pin {
+                seen,
+                run: live.info.revision,
+                why: Why::Held,
+                taken_back: None,
+                reason: held.message.clone(),
+                at: SystemTime::now(),
+            };
+            self.workshop.archive.pin(name, pin.clone());
+            entry.pin = Some(pin);
+        }
+        entry.service.note(|notes| notes.held = Some(held));
+    }
+
     /// What was prepared is live or refused.
-    fn decided(&mut self, name: &ServiceName) {
+    pub(super) fn decided(&mut self, name: &ServiceName) {
         if let Some(entry) = self.entries.get_mut(name) {
             entry.known.preparing = false;
         }
@@ -139,6 +199,7 @@ impl Controller {
         if warm.is_empty() {
             return false;
         }
+        let warm = self.try_first(warm);
         match self.table_with(&warm) {
             Ok(table) => {
                 self.go_live(warm, table);
@@ -161,50 +222,138 @@ impl Controller {
         }
     }
 
+    /// Gives releases that have to stand up to others a share of the requests. Gives the others back.
+    fn try_first(&mut self, warm: Vec<Candidate>) -> Vec<Candidate> {
+        let mut at_once = Vec::new();
+        for candidate in warm {
+            let rollout = candidate.warm.release.manifest.rollout.clone();
+            let runs = self
+                .entries
+                .get(&candidate.name)
+                .is_some_and(|entry| entry.live.is_some());
+            match rollout {
+                Some(rollout) if runs && candidate.from_files && !candidate.proven => {
+                    // it would be for nothing if it couldn't take over
+                    match self.table_with(std::slice::from_ref(&candidate)) {
+                        Ok(_) => self.start_canary(candidate, &rollout),
+                        Err(conflict) => self.refuse_for_now(&candidate, &conflict),
+                    }
+                }
+                _ => at_once.push(candidate),
+            }
+        }
+        at_once
+    }
+
     fn go_live(&mut self, warm: Vec<Candidate>, table: Table<Target>) {
         let mut replaced = Vec::new();
-        for Candidate {
+        for candidate in warm {
+            let (name, release) = (candidate.name.clone(), Arc::clone(&candidate.warm.release));
+            let before = self.put_in_place(candidate);
+            replaced.extend(before.map(|before| (name, release, before)));
+        }
+        self.routes.store(Arc::new(table));
+        for (name, release, before) in replaced {
+            self.watch(&name, &release, &before);
+            self.retire(name, before);
+        }
+    }
+
+    /// Makes a release the one of its service. Gives back the one before.
+    fn put_in_place(&mut self, candidate: Candidate) -> Option<Arc<Release>> {
+        let Candidate {
             name,
             fingerprint,
             warm,
             bindings,
-        } in warm
-        {
-            self.decided(&name);
-            let Some(entry) = self.entries.get_mut(&name) else {
-                continue;
-            };
-            let Warm {
-                release,
-                contract,
-                links,
-            } = warm;
-            // before anything is asked of it
-            links.set(bindings.clone());
-            entry.terms = Some(Terms { contract, bindings });
-            entry.known.running = fingerprint;
-            let before = entry.live.replace(Arc::clone(&release));
-            entry.service.publish(Some(Arc::clone(&release)));
-            let routes = release.manifest.routes.iter().map(ToString::to_string);
-            info!(service = %name, digest = %release.info.digest, routes = ?routes.collect::<Vec<_>>(),
-                instances = release.manifest.instances.count.get(), "a release is live");
-            replaced.extend(before.map(|old| (name, old)));
+            from_files,
+            proven,
+        } = candidate;
+        let (events, archive) = (&self.workshop.ledger.events, &self.workshop.archive);
+        self.entries.get_mut(&name)?.known.preparing = false;
+        let release = warm.release;
+        let event = |stage| {
+            let event = Event::deploy(stage)
+                .service(&name)
+                .revision(release.info.revision);
+            event.digest(&release.info.digest)
+        };
+        events.tell(event(Stage::Shifting).say("requests go over to it"));
+        // before anything is asked of it
+        warm.links.set(bindings.clone());
+        let entry = self.entries.get_mut(&name)?;
+        entry.terms = Some(Terms {
+            contract: warm.contract,
+            bindings,
+        });
+        let content = fingerprint.clone();
+        let before = entry.runs(&release, fingerprint, warm.facts);
+        entry.service.publish(Some(Arc::clone(&release)));
+        if proven {
+            entry.service.try_out(None);
         }
-        self.routes.store(Arc::new(table));
-        for (name, old) in replaced {
-            self.retire(name, old);
+        archive.mark(&name, release.info.revision, State::Live, None);
+        let routes = release.manifest.routes.iter().map(ToString::to_string);
+        let routes: Vec<_> = routes.collect();
+        let instances = release.manifest.instances.count;
+        events.tell(event(Stage::Live).say(format!(
+            "release {} is live with {instances} instances at {}",
+            release.info.revision,
+            if routes.is_empty() {
+                "no route".to_owned()
+            } else {
+                routes.join(", ")
+            }
+        )));
+        let content = content.filter(|_| from_files);
+        entry.told(content.as_ref(), &Ok(outcome(&release)));
+        if !proven {
+            self.end_canary(&name, "another release took over before it was decided");
         }
+        if from_files {
+            self.settle_pin(&name);
+        } else {
+            self.pin_to(&name, &release);
+        }
+        self.no_longer_awaited(&name);
+        before
     }
 
     /// Refuses a release that doesn't get along with others, which may change.
     fn refuse_for_now(&mut self, candidate: &Candidate, why: &dyn Display) {
         let name = &candidate.name;
         candidate.abandon();
+        let message = format!("{name} is not taken: {why}");
+        let revision = candidate.warm.release.info.revision;
+        if candidate.from_files {
+            let archive = &self.workshop.archive;
+            archive.mark(name, revision, State::TakenBack, Some(message.clone()));
+        }
         if let Some(entry) = self.entries.get_mut(name) {
             entry.conflicted = true;
-            refuse(&entry.service, &format!("{name} is not taken: {why}"));
+            if candidate.proven {
+                entry.service.try_out(None);
+            }
         }
+        let content = candidate.fingerprint.as_ref();
+        self.refuse(name, content.filter(|_| candidate.from_files), &message);
         self.decided(name);
+    }
+
+    /// Says why a release is not taken.
+    fn refuse(&mut self, name: &ServiceName, content: Option<&Fingerprint>, message: &str) {
+        let event = Event::deploy(Stage::Refused)
+            .service(name)
+            .level(Level::Warning);
+        self.workshop.ledger.events.tell(
+            event
+                .reason(message)
+                .say("a release is refused; what was served before still is"),
+        );
+        if let Some(entry) = self.entries.get(name) {
+            entry.service.note_deploy_error(message.to_owned());
+        }
+        self.failed_order(name, content, Refusal::Refused(message.to_owned()));
     }
 
     /// Parts releases that lack something of another service: those whose others are being prepared, or
@@ -315,9 +464,4 @@ fn table<'a>(
         };
         (name.clone(), release.manifest.routes.clone(), target)
     }))
-}
-
-fn refuse(service: &Service, message: &str) {
-    warn!(service = %service.name, reason = message, "a file is refused; what was served before still is");
-    service.note_deploy_error(message.to_owned());
 }
