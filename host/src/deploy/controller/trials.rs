@@ -217,8 +217,21 @@ impl Controller {
         let Some(entry) = self.entries.get_mut(name) else {
             return;
         };
-        entry.service.metrics.rollbacks.inc();
         let at = SystemTime::now();
+        // who is told of it finds it after a restart, too
+        if let (Some(seen), Some(run)) = (seen, good) {
+            let pin = Pin {
+                seen,
+                run,
+                why: Why::TakenBack,
+                taken_back: Some(revision),
+                reason: reason.clone(),
+                at,
+            };
+            archive.pin(name, pin.clone());
+            entry.pin = Some(pin);
+        }
+        entry.service.metrics.rollbacks.inc();
         entry.service.note(|notes| {
             notes.taken_back = Some(TakenBack {
                 revision,
@@ -227,18 +240,6 @@ impl Controller {
                 reason: reason.clone(),
             });
         });
-        if let (Some(seen), Some(run)) = (seen, good) {
-            let pin = Pin {
-                seen,
-                run,
-                why: Why::TakenBack,
-                taken_back: Some(revision),
-                reason,
-                at,
-            };
-            archive.pin(name, pin.clone());
-            entry.pin = Some(pin);
-        }
     }
 
     /// A release from the files is taken: nothing else is run in their place any more.
