@@ -246,16 +246,24 @@ impl Controller {
     }
 
     fn go_live(&mut self, warm: Vec<Candidate>, table: Table<Target>) {
-        let mut replaced = Vec::new();
+        let mut placed = Vec::new();
         for candidate in warm {
             let (name, release) = (candidate.name.clone(), Arc::clone(&candidate.warm.release));
+            let content = candidate.fingerprint.clone();
+            let content = content.filter(|_| candidate.from_files);
             let before = self.put_in_place(candidate);
-            replaced.extend(before.map(|before| (name, release, before)));
+            placed.push((name, release, content, before));
         }
         self.routes.store(Arc::new(table));
-        for (name, release, before) in replaced {
-            self.watch(&name, &release, &before);
-            self.retire(name, before);
+        for (name, release, content, before) in placed {
+            // who is told of it is answered by it
+            if let Some(entry) = self.entries.get_mut(&name) {
+                entry.told(content.as_ref(), &Ok(outcome(&release)));
+            }
+            if let Some(before) = before {
+                self.watch(&name, &release, &before);
+                self.retire(name, before);
+            }
         }
     }
 
@@ -286,7 +294,6 @@ impl Controller {
             contract: warm.contract,
             bindings,
         });
-        let content = fingerprint.clone();
         let before = entry.runs(&release, fingerprint, warm.facts);
         entry.service.publish(Some(Arc::clone(&release)));
         if proven {
@@ -305,8 +312,6 @@ impl Controller {
                 routes.join(", ")
             }
         )));
-        let content = content.filter(|_| from_files);
-        entry.told(content.as_ref(), &Ok(outcome(&release)));
         if !proven {
             self.end_canary(&name, "another release took over before it was decided");
         }

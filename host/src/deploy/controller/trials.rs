@@ -237,7 +237,7 @@ impl Controller {
                 revision,
                 digest: digest.to_string(),
                 at: unix_seconds(at),
-                reason: reason.clone(),
+                reason,
             });
         });
     }
