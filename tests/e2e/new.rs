@@ -56,8 +56,7 @@ async fn what_it_makes_passes_its_tests_and_is_built_and_served_by_dev_as_it_is(
     made("my-shop", folder.path());
     let service = folder.path().join("my-shop");
     cargo(&["fmt", "--check"], &service);
-    // in the profile that is built for the sandbox, so that much is built once
-    cargo(&["test", "--release"], &service);
+    cargo(&["test"], &service);
     cargo(
         &["build", "--release", "--target", "wasm32-wasip2"],
         &service,

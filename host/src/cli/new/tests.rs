@@ -132,6 +132,10 @@ fn every_file_is_written_and_nothing_is_left_to_fill_in() {
         .unwrap();
     assert_eq!(cargo["package"]["name"].as_str(), Some("my-shop"));
     assert!(cargo.contains_key("workspace"));
+    // unlike wit-bindgen, cargo-component finds no package by itself
+    let target = &cargo["package"]["metadata"]["component"]["target"];
+    let path = target["dependencies"]["wasi:keyvalue"]["path"].as_str();
+    assert!(directory.join(path.unwrap()).join("world.wit").is_file());
 }
 
 #[test]
