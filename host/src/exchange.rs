@@ -62,8 +62,9 @@ impl Target {
     /// Why the service has no answer.
     pub async fn call<E: Errand>(&self, errand: &E) -> Result<E::Answer, Problem> {
         let at = Instant::now();
-        let release = self.service.release_for(errand.lane(), &self.release);
-        let result = self.service.dispatch(&release, errand).await;
+        let tried = self.service.tried_in(errand.lane());
+        let release = tried.as_ref().unwrap_or(&self.release);
+        let result = self.service.dispatch(release, errand).await;
         self.told(result, at, errand.id(), |_| StatusCode::OK)
     }
 
@@ -111,7 +112,8 @@ impl Target {
                 Lane::by(key, &head, &id, client)
             }),
         };
-        let release = self.service.release_for(lane, &self.release);
+        let tried = self.service.tried_in(lane);
+        let release = tried.as_ref().unwrap_or(&self.release);
         noted.progress.goes_to(|| release.place());
         let limits = &release.manifest.limits;
         let deadline = self.deadline(at, caller.as_ref());
@@ -119,7 +121,7 @@ impl Target {
         // hyper leaves out such bodies in HTTP/1; between services there is no hyper
         let leave_out = caller.is_some() || head.version >= Version::HTTP_2;
         let job = Job::arrive(id, head, body, deadline, limits, (lane, caller, noted)).await?;
-        let response = self.service.dispatch(&release, &job).await?;
+        let response = self.service.dispatch(release, &job).await?;
         Ok(without_needless_body(response, head_only, leave_out))
     }
 }

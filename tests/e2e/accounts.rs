@@ -3,17 +3,21 @@
 use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
 use wharf_tests::build::root;
-use wharf_tests::{Load, Reply, Tally, Target, Wharf, guest, wait_for, wait_until, whole};
+use wharf_tests::{Builder, Load, Reply, Tally, Target, Wharf, guest, wait_for, wait_until, whole};
 
 /// All three with the manifests that they come with.
-async fn as_shipped() -> Wharf {
+fn shipped() -> Builder {
     let mut builder = Wharf::builder();
     for name in ["accounts", "register", "login"] {
         let manifest = root().join(format!("guests/{name}/{name}.toml"));
         let manifest = std::fs::read_to_string(manifest).expect("every guest has a manifest");
         builder = builder.service(name, guest(name)).manifest(name, &manifest);
     }
-    builder.start().await
+    builder
+}
+
+async fn as_shipped() -> Wharf {
+    shipped().start().await
 }
 
 /// All three, patient enough for a slow machine, with these settings for `login`.
@@ -399,14 +403,8 @@ async fn why_accounts_failed_is_for_the_log_only() {
 /// With everything that can be logged, logged.
 #[tokio::test]
 async fn no_password_and_no_token_is_ever_told_to_anybody() {
-    let mut builder = Wharf::builder();
-    for name in ["accounts", "register", "login"] {
-        let manifest = root().join(format!("guests/{name}/{name}.toml"));
-        let manifest = std::fs::read_to_string(manifest).expect("every guest has a manifest");
-        builder = builder.service(name, guest(name)).manifest(name, &manifest);
-    }
     let config = "[log]\nlevel = 'debug'\n[access_log]\noutput = 'stderr'";
-    let wharf = builder.config(config).start().await;
+    let wharf = shipped().config(config).start().await;
     let (password, wrong) = ("tell-it-to-nobody-1", "tell-it-to-nobody-2");
     assert_eq!(register(&wharf, "ada", password).await.status, 201);
     assert_eq!(login(&wharf, "ada", wrong).await.status, 401);

@@ -6,17 +6,7 @@ use http::Method;
 use serde_json::Value;
 use wharf_tests::{Wharf, test_guest, wait_until, whole};
 
-use crate::fault;
-
-/// All that the fault component imports.
-const GRANTED: &str = "
-    [grants]
-    keyvalue = ['counts']
-    http = ['http://127.0.0.1:1']
-    services = ['hello']
-    [grants.config]
-    answer = '42'
-";
+use crate::{GRANTED, fault};
 
 /// A server whose `hello` answers "one" to everything.
 async fn hello(rollout: &str) -> Wharf {

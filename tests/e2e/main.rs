@@ -54,6 +54,16 @@ use std::path::PathBuf;
 
 use wharf_tests::{Reply, Target, Wharf, test_guest};
 
+/// All that the fault component imports.
+const GRANTED: &str = "
+    [grants]
+    keyvalue = ['counts']
+    http = ['http://127.0.0.1:1']
+    services = ['hello']
+    [grants.config]
+    answer = '42'
+";
+
 /// The component of the 0.2 generation that does what it is asked to.
 fn fault() -> PathBuf {
     test_guest("fault")

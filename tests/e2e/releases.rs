@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use wharf_tests::{Reply, Wharf, test_guest, wait_until};
 
+use crate::GRANTED;
+
 /// A server with `hello`, which answers "one".
 async fn hello() -> Wharf {
     Wharf::with("hello", test_guest("hello-one")).await
@@ -227,15 +229,6 @@ async fn a_release_that_imports_more_than_it_is_granted_is_held_with_the_differe
     .await;
     assert!(wharf.service("hello").await["held"].is_null());
 }
-
-/// All that the fault component imports.
-const GRANTED: &str = "
-    [grants]
-    keyvalue = ['counts']
-    http = ['http://127.0.0.1:1']
-    [grants.config]
-    answer = '42'
-";
 
 #[tokio::test]
 async fn an_operator_may_take_a_held_release_as_it_is() {

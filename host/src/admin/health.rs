@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::Admin;
 use super::problem::Problem;
-use crate::service::status::InstanceState;
 
 /// The process is alive.
 pub(super) async fn healthz() -> &'static str {
@@ -31,21 +30,10 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
 /// The metrics, as `OpenMetrics` text.
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     for service in admin.catalog.load().values() {
-        let (in_flight, queued, ready) = match service.current() {
-            Some(release) => {
-                let (in_flight, queued) = release.pool.load();
-                let instances = release.pool.instances();
-                (
-                    in_flight,
-                    queued,
-                    instances
-                        .iter()
-                        .filter(|i| i.state != InstanceState::Draining)
-                        .count(),
-                )
-            }
-            None => (0, 0, 0),
-        };
+        let current = service.current();
+        let pool = current.as_ref().map(|release| &release.pool);
+        let (in_flight, queued) = pool.map_or((0, 0), |pool| pool.load());
+        let ready = pool.map_or(0, |pool| pool.usable());
         service.metrics.settle();
         service.metrics.in_flight.set(gauge(in_flight));
         service.metrics.queue.set(gauge(queued));

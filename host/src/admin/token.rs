@@ -1,6 +1,5 @@
 //! The secret that the API asks for: whoever can read the data directory is the operator.
 
-use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -9,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest, Sha256};
 use tracing::warn;
+
+use crate::deploy::hex;
 
 /// The file's name in the data directory.
 pub const FILE: &str = "admin.token";
@@ -61,11 +62,7 @@ impl From<&str> for Token {
 /// 256 random bits, for the owner alone. Another process that starts on the same directory at this
 /// moment can't get in between: the file is whole when it gets its name.
 fn make(file: &Path) -> Result<String> {
-    let mut text = String::with_capacity(64);
-    for byte in rand::random::<[u8; 32]>() {
-        // writing to a string can't fail
-        let _ = write!(text, "{byte:02x}");
-    }
+    let text = hex(&rand::random::<[u8; 32]>());
     let draft: PathBuf = file.with_extension("token.new");
     let write = || {
         // what a process before left is of no use

@@ -9,7 +9,7 @@ mod cargo;
 mod deploy;
 mod guide;
 mod session;
-mod toolchain;
+pub(super) mod toolchain;
 mod watch;
 mod workspace;
 

@@ -12,13 +12,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anstyle::Style;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
 use self::facts::Facts;
 use super::output::Output;
-use super::serve::Addresses;
+use super::serve::{Addresses, small_runtime};
 use super::text::{BAD, BOLD, GOOD, QUIET, WARN, line, paint, wrap};
 use crate::config::Config;
 
@@ -50,10 +50,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     let overrides = arguments.addresses.overrides(arguments.dir);
     let config = Config::load(arguments.config.as_deref(), overrides)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the async runtime could not be made")?;
+    let runtime = small_runtime()?;
     let facts = runtime.block_on(Facts::gather(&config));
     let checks = checks(&facts);
     let mut out = Output::standard();

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use super::client::{self, Client};
 use super::output::{Output, Unprinted};
+use super::serve::small_runtime;
 use super::{control, dashboard, deploy, events, exits, logs, releases, status, text, top};
 
 /// What an operator asks of a host, or has it do.
@@ -64,10 +65,7 @@ pub(super) use help;
 /// Runs a command to its end.
 pub(super) fn run(command: &Command) -> Result<ExitCode> {
     let mut out = Output::standard();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the async runtime could not be made")?;
+    let runtime = small_runtime()?;
     let code = runtime.block_on(execute(command, &mut out));
     // a thread that waits for a key is not waited for
     runtime.shutdown_background();

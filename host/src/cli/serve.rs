@@ -64,14 +64,25 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The runtime that everything runs on.
+/// The runtime that a server runs on.
 ///
 /// # Errors
 ///
 /// A system that gives no threads.
 pub(super) fn runtime() -> Result<Runtime> {
-    Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the async runtime could not be made")
+    build(Builder::new_multi_thread())
+}
+
+/// The runtime of a command that asks something and ends.
+///
+/// # Errors
+///
+/// A system that gives none.
+pub(super) fn small_runtime() -> Result<Runtime> {
+    build(Builder::new_current_thread())
+}
+
+fn build(mut builder: Builder) -> Result<Runtime> {
+    let runtime = builder.enable_all().build();
+    runtime.context("the async runtime could not be made")
 }

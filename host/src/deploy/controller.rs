@@ -1,8 +1,10 @@
 //! The task that owns what is deployed.
 
 mod entry;
+mod judge;
 mod orders;
 mod publish;
+mod routes;
 mod terms;
 mod trials;
 
@@ -244,7 +246,7 @@ impl Controller {
                 let event = Event::deploy(Stage::Held)
                     .service(name)
                     .digest(&content.component);
-                self.workshop.ledger.events.tell(event.say(held.message));
+                self.tell(event.say(held.message));
                 self.no_longer_awaited(name);
             }
         }
@@ -263,11 +265,8 @@ impl Controller {
         let release = entry.live.take();
         if release.is_some() {
             let event = Event::of(Kind::Removed).service(name);
-            self.workshop
-                .ledger
-                .events
-                .tell(event.say("the service's file is gone; it is drained"));
             entry.service.publish(None);
+            self.tell(event.say("the service's file is gone; it is drained"));
             self.end_canary(name, "the service's file is gone");
         } else {
             self.entries.remove(name);
@@ -277,6 +276,11 @@ impl Controller {
             warn!(service = %name, %importer, "a service is gone that another calls; its calls will fail");
         }
         release
+    }
+
+    /// Tells the operator what happened.
+    fn tell(&self, event: Event) {
+        self.workshop.ledger.events.tell(event);
     }
 
     /// Lets an old release finish beside what came after it.

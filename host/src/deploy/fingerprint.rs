@@ -27,7 +27,7 @@ pub struct Fingerprint {
 
 /// SHA-256 as lower-case hex.
 pub(crate) fn sha256(bytes: &[u8]) -> Arc<str> {
-    hex(Sha256::new_with_prefix(bytes))
+    hex(&Sha256::digest(bytes)).into()
 }
 
 /// The same of a file.
@@ -41,7 +41,7 @@ pub(super) fn sha256_from(mut source: impl Read) -> io::Result<Arc<str>> {
     let mut chunk = vec![0; CHUNK];
     loop {
         match source.read(&mut chunk) {
-            Ok(0) => return Ok(hex(hasher)),
+            Ok(0) => return Ok(hex(&hasher.finalize()).into()),
             Ok(size) => hasher.update(&chunk[..size]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -49,13 +49,14 @@ pub(super) fn sha256_from(mut source: impl Read) -> io::Result<Arc<str>> {
     }
 }
 
-fn hex(hasher: Sha256) -> Arc<str> {
-    let mut hex = String::with_capacity(64);
-    for byte in hasher.finalize() {
+/// Bytes as lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         // writing to a string can't fail
         let _ = write!(hex, "{byte:02x}");
     }
-    hex.into()
+    hex
 }
 
 /// The files of one service.

@@ -21,5 +21,5 @@ pub mod upload;
 mod watcher;
 
 pub use controller::Controller;
-pub(crate) use fingerprint::sha256;
+pub(crate) use fingerprint::{hex, sha256};
 pub use prepare::Workshop;

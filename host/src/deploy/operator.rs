@@ -8,8 +8,10 @@ use utoipa::ToSchema;
 
 use super::archive::Archive;
 use super::fingerprint::Fingerprint;
+use super::source::blocking;
 use super::upload::Uploads;
 use crate::config::ServiceName;
+use crate::service::ReleaseInfo;
 use crate::service::status::Held;
 
 /// What an operator can want of the controller.
@@ -81,6 +83,18 @@ pub struct Operator {
 /// The controller's end.
 pub struct Orders(pub(super) mpsc::Receiver<Order>);
 
+impl Outcome {
+    /// A release has come so far.
+    pub(super) fn of(release: &ReleaseInfo, state: Progress) -> Self {
+        Self {
+            service: release.service.to_string(),
+            state,
+            revision: release.revision,
+            digest: release.digest.to_string(),
+        }
+    }
+}
+
 impl Operator {
     /// Both ends.
     pub fn new(uploads: Uploads, archive: Archive) -> (Self, Orders) {
@@ -107,14 +121,9 @@ impl Operator {
     ) -> Result<Outcome, Refusal> {
         let uploads = Arc::clone(&self.uploads);
         let service = name.clone();
-        let written = tokio::task::spawn_blocking(move || {
-            uploads.write(&service, &component, manifest.as_deref())
-        });
-        let fingerprint = match written.await {
-            Ok(Ok(fingerprint)) => fingerprint,
-            Ok(Err(error)) => return Err(Refusal::Failed(format!("{error:#}"))),
-            Err(error) => return Err(Refusal::Failed(error.to_string())),
-        };
+        let write = move || uploads.write(&service, &component, manifest.as_deref());
+        let failed = |error| Refusal::Failed(format!("{error:#}"));
+        let fingerprint = blocking(write).await.map_err(failed)?;
         self.ask(|reply| Order::Expect(name.clone(), fingerprint, reply))
             .await
     }

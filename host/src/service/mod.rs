@@ -102,6 +102,11 @@ pub struct ReleaseInfo {
     pub made: SystemTime,
 }
 
+/// The first digits of a release's digest, which are enough to tell it from others.
+pub fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
 /// One version of a service, with its instances.
 pub struct Release {
     /// What names it.
@@ -176,12 +181,11 @@ impl Service {
         self.current.load_full()
     }
 
-    /// The release that a job in this lane goes to, where `running` takes all others.
-    pub fn release_for(&self, lane: Lane, running: &Arc<Release>) -> Arc<Release> {
-        match &*self.canary.load() {
-            Some(canary) if canary.takes(lane) => Arc::clone(&canary.release),
-            _ => Arc::clone(running),
-        }
+    /// The release that is being tried, if a job in this lane goes to it.
+    pub fn tried_in(&self, lane: Lane) -> Option<Arc<Release>> {
+        let canary = self.canary.load();
+        let taking = canary.as_ref().filter(|canary| canary.takes(lane))?;
+        Some(Arc::clone(&taking.release))
     }
 
     /// The lane of a request from outside: by what its manifest chooses, that of a release that is being

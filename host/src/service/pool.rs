@@ -318,6 +318,13 @@ impl Pool {
         (state.in_places(), state.queue.len())
     }
 
+    /// How many instances take jobs.
+    pub fn usable(&self) -> usize {
+        let state = self.state.lock();
+        let usable = state.slots.iter().filter(|slot| slot.mailbox.is_some());
+        usable.count()
+    }
+
     /// What each instance is doing.
     pub fn instances(&self) -> Vec<InstanceStatus> {
         let state = self.state.lock();

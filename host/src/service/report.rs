@@ -1,15 +1,10 @@
 //! Snapshots of a service for the operator.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use super::canary::Canary;
 use super::canary::trial::Arm;
 use super::exit::unix_seconds;
 use super::pool::Phase;
-use super::status::{
-    CanaryStatus, Counts, InstanceState, ReleaseStatus, ServiceState, ServiceStatus, Suspect,
-};
+use super::status::{CanaryStatus, Counts, ReleaseStatus, ServiceState, ServiceStatus, Suspect};
 use super::{Notes, Release, Service};
 
 impl Service {
@@ -75,17 +70,10 @@ fn state(current: Option<&Release>, notes: &Notes) -> ServiceState {
     match release.pool.phase() {
         Phase::Broken { .. } | Phase::Probing => ServiceState::Broken,
         Phase::Draining | Phase::Closed => ServiceState::Draining,
-        Phase::Open => {
-            let instances = release.pool.instances();
-            let usable = instances
-                .iter()
-                .filter(|one| one.state != InstanceState::Draining);
-            if usable.count() < release.manifest.instances.count.get() {
-                ServiceState::Degraded
-            } else {
-                ServiceState::Ready
-            }
+        Phase::Open if release.pool.usable() < release.manifest.instances.count.get() => {
+            ServiceState::Degraded
         }
+        Phase::Open => ServiceState::Ready,
     }
 }
 
@@ -100,7 +88,7 @@ impl Release {
 }
 
 impl Canary {
-    fn status(self: &Arc<Self>) -> CanaryStatus {
+    fn status(&self) -> CanaryStatus {
         let (own, running) = (self.tally(Arm::Canary), self.tally(Arm::Running));
         let evidence = self.evidence();
         let began = unix_seconds(self.began);
@@ -108,7 +96,7 @@ impl Canary {
             revision: self.release.info.revision,
             digest: self.release.info.digest.to_string(),
             started_at: began,
-            ends_at: began + Duration::as_secs_f64(&self.lasts),
+            ends_at: began + self.lasts.as_secs_f64(),
             share: self.share.part(),
             instances: self.release.pool.instances(),
             requests: own.requests,

@@ -87,9 +87,8 @@ impl Service {
         };
         let lease = match place {
             Ok(lease) => Arc::new(lease),
-            Err(Refused::Closed) => return Ok(Step::Again(self.successor(release)?)),
             Err(refused) => {
-                // nobody is to suffer for a release that is only being tried, or was taken back
+                // nobody is to suffer for a release that is only being tried, or was replaced
                 let running = self.instead_of(release).map(Step::Again);
                 return running.ok_or_else(|| self.shed(refused));
             }
@@ -102,7 +101,8 @@ impl Service {
             calling.runs_in(&lease);
         }
         *tries += 1;
-        let (left, began) = (job.time_left(), Instant::now());
+        let began = Instant::now();
+        let left = job.deadline().saturating_duration_since(began);
         let instance = lease.instance();
         let mut span = Span::none();
         if let Some(noted) = noted {
@@ -189,14 +189,6 @@ impl Service {
         }
     }
 
-    /// The release that took over from one that is closed.
-    fn successor(&self, closed: &Arc<Release>) -> Result<Arc<Release>, DispatchError> {
-        match self.current() {
-            Some(current) if !Arc::ptr_eq(&current, closed) => Ok(current),
-            _ => Err(DispatchError::Gone),
-        }
-    }
-
     /// The running release, if it is another one: the given one is only being tried, or was replaced.
     fn instead_of(&self, release: &Arc<Release>) -> Option<Arc<Release>> {
         let running = self.current();
@@ -248,10 +240,11 @@ impl Service {
     }
 
     fn shed(&self, refused: Refused) -> DispatchError {
-        if refused == Refused::Deadline {
-            return DispatchError::Deadline;
-        }
-        self.metrics.sheds.inc();
+        match refused {
+            Refused::Deadline => return DispatchError::Deadline,
+            Refused::Closed => return DispatchError::Gone,
+            _ => self.metrics.sheds.inc(),
+        };
         match refused {
             Refused::Broken { retry_after } => DispatchError::Broken { retry_after },
             Refused::Stuck => DispatchError::Stuck,

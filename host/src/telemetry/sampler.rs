@@ -13,7 +13,7 @@ use super::history::{History, INTERVAL, Moment, Point, Totals};
 use super::otlp::{ServiceTotals, Snapshot};
 use crate::config::ServiceName;
 use crate::service::exit::unix_seconds;
-use crate::service::status::{InstanceState, ServiceStatus};
+use crate::service::status::ServiceStatus;
 use crate::service::{Catalog, Service};
 
 /// All services at one moment.
@@ -107,17 +107,13 @@ fn exported(service: &Service) -> ServiceTotals {
     let (in_flight, queued) = release
         .as_ref()
         .map_or((0, 0), |release| release.pool.load());
-    let instances = release.map_or_else(Vec::new, |release| release.pool.instances());
-    let usable = instances
-        .iter()
-        .filter(|one| one.state != InstanceState::Draining);
     ServiceTotals {
         service: service.name.clone(),
         answers: service.metrics.by_class(),
         durations: service.metrics.duration.buckets(),
         in_flight: in_flight as u64,
         queued: queued as u64,
-        instances: usable.count() as u64,
+        instances: release.map_or(0, |release| release.pool.usable()) as u64,
         sheds: counts.sheds,
         replays: counts.replays,
         exits: service.metrics.exits_by_reason(),

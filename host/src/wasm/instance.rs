@@ -25,18 +25,15 @@ use super::watch::{ClientsGone, DeadlinePassed, Watch};
 use super::{proxy2, proxy3};
 use crate::config::{Isolation, Log, Manifest};
 use crate::dispatch::AttemptError;
-use crate::service::ReleaseInfo;
 use crate::service::exit::{Exit, ExitReason, InstanceId};
 use crate::service::launch::{Ended, Launch, Seat};
 use crate::service::lease::Lease;
 use crate::service::mailbox::Inbox;
+use crate::service::{ReleaseInfo, short};
 use crate::telemetry::logbook::Pages;
 
 /// Bytes that one host call may copy out of a guest: lists and strings of arguments.
 const MAX_HOST_CALL_BYTES: usize = 16 << 20;
-
-/// Digits of a release's digest that are enough to tell it from others.
-const SHORT: usize = 12;
 
 /// Guest frames kept of a backtrace.
 const MAX_FRAMES: usize = 32;
@@ -89,11 +86,7 @@ impl Launcher {
         };
         let blueprint = Blueprint {
             service: release.service.to_string().into(),
-            release: release
-                .digest
-                .get(..SHORT)
-                .unwrap_or(&release.digest)
-                .into(),
+            release: short(&release.digest).into(),
             pages: log.1,
             manifest_file: manifest_file.into(),
             grants: Arc::new(manifest.grants.clone()),

@@ -8,7 +8,6 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::name;
 use crate::admin::Admin;
 use crate::admin::problem::Problem;
 use crate::service::status::ServiceStatus;
@@ -66,11 +65,11 @@ pub(super) async fn manifest(
     responses((status = 200, description = "The seconds", body = History)))]
 pub(super) async fn history(
     State(admin): State<Arc<Admin>>,
-    Path(text): Path<String>,
+    Path(name): Path<String>,
 ) -> Result<Json<History>, Problem> {
-    admin.find(&text)?;
+    let service = admin.find(&name)?;
     Ok(Json(History {
         interval_seconds: INTERVAL.as_secs_f64(),
-        points: admin.sampler.points(&name(&text)?),
+        points: admin.sampler.points(&service.name),
     }))
 }

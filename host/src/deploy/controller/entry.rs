@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::oneshot;
-
 use super::terms::Terms;
 use super::trials::Tried;
 use crate::config::ServiceName;
 use crate::deploy::archive::Book;
 use crate::deploy::diff::Known;
 use crate::deploy::fingerprint::Fingerprint;
-use crate::deploy::operator::{Outcome, Refusal};
+use crate::deploy::operator::{Outcome, Refusal, Reply};
 use crate::deploy::releases::{Pin, Why};
 use crate::service::exit::unix_seconds;
 use crate::service::status::{Held, HeldBy, TakenBack};
@@ -42,9 +40,6 @@ pub(super) struct Entry {
     /// Operators who wait for what becomes of a content.
     waiting: Vec<(Option<Fingerprint>, Reply)>,
 }
-
-/// Where an operator hears what became of an order.
-pub(super) type Reply = oneshot::Sender<Result<Outcome, Refusal>>;
 
 /// What to do with files that were seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::entry::{Entry, Reply};
+use super::entry::Entry;
 use super::{Controller, Ended};
 use crate::config::ServiceName;
 use crate::deploy::fingerprint::Fingerprint;
-use crate::deploy::operator::{Order, Outcome, Progress, Refusal};
+use crate::deploy::operator::{Order, Outcome, Progress, Refusal, Reply};
 use crate::deploy::prepare::{self, Origin, prepare};
 use crate::deploy::releases::{Pin, Why};
 use crate::service::Release;
@@ -40,7 +40,7 @@ impl Controller {
             .filter(|_| entry.known.running.as_ref() == Some(&content))
             && entry.tried.is_none()
         {
-            let _ = reply.send(Ok(outcome(live)));
+            let _ = reply.send(Ok(Outcome::of(&live.info, Progress::Live)));
             return true;
         }
         if entry.known.judged.as_ref() == Some(&content) && entry.tried.is_none() {
@@ -79,15 +79,13 @@ impl Controller {
             .filter(|live| live.info.revision == record.revision)
             && entry.tried.is_none()
         {
-            let _ = reply.send(Ok(outcome(live)));
+            let _ = reply.send(Ok(Outcome::of(&live.info, Progress::Live)));
             return;
         }
         entry.wait(None, reply);
         self.end_canary(name, "the operator went back to another release");
-        self.tell_operator(
-            name,
-            format!("an operator rolls back to release {}", record.revision),
-        );
+        let message = format!("an operator rolls back to release {}", record.revision);
+        self.tell(Event::of(Kind::Operator).service(name).say(message));
         self.order(name, Origin::Kept(record.revision));
     }
 
@@ -121,12 +119,13 @@ impl Controller {
             reason: format!("the operator went back to release {run}"),
             at: SystemTime::now(),
         };
-        self.workshop.archive.pin(name, pin.clone());
-        entry.service.note(|notes| {
-            notes.held = None;
-            notes.taken_back = None;
-        });
-        entry.pin = Some(pin);
+        self.keep_pin(name, pin);
+        if let Some(entry) = self.entries.get(name) {
+            entry.service.note(|notes| {
+                notes.held = None;
+                notes.taken_back = None;
+            });
+        }
     }
 
     fn hold(&mut self, name: &ServiceName) -> Result<(), Refusal> {
@@ -135,10 +134,7 @@ impl Controller {
             entry.service.note(|notes| notes.frozen = true);
             self.workshop.archive.freeze(name, true);
             let event = Event::of(Kind::Held).service(name);
-            self.workshop
-                .ledger
-                .events
-                .tell(event.say("an operator holds the deploys of this service"));
+            self.tell(event.say("an operator holds the deploys of this service"));
         }
         Ok(())
     }
@@ -159,10 +155,7 @@ impl Controller {
         }
         if was_frozen || holds {
             let event = Event::of(Kind::Resumed).service(name);
-            self.workshop
-                .ledger
-                .events
-                .tell(event.say("an operator lets the deploys of this service go on"));
+            self.tell(event.say("an operator lets the deploys of this service go on"));
         }
         let Some(entry) = self.entries.get_mut(name) else {
             return false;
@@ -174,7 +167,7 @@ impl Controller {
             return true;
         }
         let _ = reply.send(match &entry.live {
-            Some(live) => Ok(outcome(live)),
+            Some(live) => Ok(Outcome::of(&live.info, Progress::Live)),
             None => Ok(Outcome {
                 service: name.to_string(),
                 state: Progress::Live,
@@ -207,23 +200,6 @@ impl Controller {
         let (ledger, archive) = (&self.workshop.ledger, &self.workshop.archive);
         let entry = self.entries.entry(name);
         entry.or_insert_with_key(|name| Entry::new(name.clone(), ledger, archive.book(name)))
-    }
-
-    fn tell_operator(&self, name: &ServiceName, message: String) {
-        self.workshop
-            .ledger
-            .events
-            .tell(Event::of(Kind::Operator).service(name).say(message));
-    }
-}
-
-/// A release that has all requests.
-pub(super) fn outcome(live: &Release) -> Outcome {
-    Outcome {
-        service: live.info.service.to_string(),
-        state: Progress::Live,
-        revision: live.info.revision,
-        digest: live.info.digest.to_string(),
     }
 }
 

@@ -1,28 +1,24 @@
 //! From what was judged to what is served.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tracing::error;
 
-use super::orders::outcome;
 use super::terms::Terms;
-use super::{Controller, Ended, Entry};
+use super::{Controller, Ended};
 use crate::config::ServiceName;
 use crate::deploy::agreement::Disagreement;
 use crate::deploy::fingerprint::Fingerprint;
-use crate::deploy::operator::Refusal;
-use crate::deploy::prepare::{self, Judged, Warm};
-use crate::deploy::releases::{Pin, State, Why};
+use crate::deploy::operator::{Outcome, Progress};
+use crate::deploy::prepare::{Judged, Warm};
+use crate::deploy::releases::State;
 use crate::exchange::Target;
-use crate::router::{Conflict, Table};
+use crate::router::Table;
 use crate::service::Release;
-use crate::service::status::Held;
-use crate::telemetry::events::{Event, Level, Stage};
+use crate::telemetry::events::{Event, Stage};
 use crate::wasm::typed::Bindings;
 
 /// A warm release that is to be published.
@@ -94,69 +90,6 @@ impl Controller {
             self.workshop.ledger.logbook.forget(name);
             self.publish_catalog();
         }
-    }
-
-    /// Notes a judgement. A release that is warm is given back, to be published.
-    fn on_judged(&mut self, judged: Judged) -> Option<Candidate> {
-        let Judged {
-            service,
-            fingerprint,
-            from_files,
-            outcome,
-        } = judged;
-        let name = service.name.clone();
-        let entry = self.entries.get_mut(&name)?;
-        if from_files {
-            entry.known.judged.clone_from(&fingerprint);
-        }
-        entry.conflicted = false;
-        match outcome {
-            prepare::Outcome::Warm(warm) => Some(Candidate {
-                name,
-                fingerprint,
-                warm,
-                bindings: Bindings::new(),
-                from_files,
-                proven: false,
-            }),
-            prepare::Outcome::Refused(error) => {
-                let content = fingerprint.filter(|_| from_files);
-                self.refuse(&name, content.as_ref(), &format!("{error:#}"));
-                self.decided(&name);
-                None
-            }
-            prepare::Outcome::Held(held) => {
-                self.on_held(&name, fingerprint, held);
-                self.decided(&name);
-                None
-            }
-        }
-    }
-
-    /// A release imports more than it may: what runs goes on, after a restart, too.
-    fn on_held(&mut self, name: &ServiceName, content: Option<Fingerprint>, held: Held) {
-        let event = Event::deploy(Stage::Held).service(name);
-        self.workshop
-            .ledger
-            .events
-            .tell(event.say(held.message.clone()));
-        let Some(entry) = self.entries.get_mut(name) else {
-            return;
-        };
-        entry.told(content.as_ref(), &Err(Refusal::Held(held.clone())));
-        if let (Some(seen), Some(live)) = (content, &entry.live) {
-            let pin = Pin {
-                seen,
-                run: live.info.revision,
-                why: Why::Held,
-                taken_back: None,
-                reason: held.message.clone(),
-                at: SystemTime::now(),
-            };
-            self.workshop.archive.pin(name, pin.clone());
-            entry.pin = Some(pin);
-        }
-        entry.service.note(|notes| notes.held = Some(held));
     }
 
     /// What was prepared is live or refused.
@@ -258,7 +191,8 @@ impl Controller {
         for (name, release, content, before) in placed {
             // who is told of it is answered by it
             if let Some(entry) = self.entries.get_mut(&name) {
-                entry.told(content.as_ref(), &Ok(outcome(&release)));
+                let live = Outcome::of(&release.info, Progress::Live);
+                entry.told(content.as_ref(), &Ok(live));
             }
             if let Some(before) = before {
                 self.watch(&name, &release, &before);
@@ -278,14 +212,8 @@ impl Controller {
             proven,
         } = candidate;
         let (events, archive) = (&self.workshop.ledger.events, &self.workshop.archive);
-        self.entries.get_mut(&name)?.known.preparing = false;
         let release = warm.release;
-        let event = |stage| {
-            let event = Event::deploy(stage)
-                .service(&name)
-                .revision(release.info.revision);
-            event.digest(&release.info.digest)
-        };
+        let event = |stage| Event::deploy(stage).release(&release.info);
         events.tell(event(Stage::Shifting).say("requests go over to it"));
         // before anything is asked of it
         warm.links.set(bindings.clone());
@@ -320,45 +248,8 @@ impl Controller {
         } else {
             self.pin_to(&name, &release);
         }
-        self.no_longer_awaited(&name);
+        self.decided(&name);
         before
-    }
-
-    /// Refuses a release that doesn't get along with others, which may change.
-    fn refuse_for_now(&mut self, candidate: &Candidate, why: &dyn Display) {
-        let name = &candidate.name;
-        candidate.abandon();
-        let message = format!("{name} is not taken: {why}");
-        let revision = candidate.warm.release.info.revision;
-        if candidate.from_files {
-            let archive = &self.workshop.archive;
-            archive.mark(name, revision, State::TakenBack, Some(message.clone()));
-        }
-        if let Some(entry) = self.entries.get_mut(name) {
-            entry.conflicted = true;
-            if candidate.proven {
-                entry.service.try_out(None);
-            }
-        }
-        let content = candidate.fingerprint.as_ref();
-        self.refuse(name, content.filter(|_| candidate.from_files), &message);
-        self.decided(name);
-    }
-
-    /// Says why a release is not taken.
-    fn refuse(&mut self, name: &ServiceName, content: Option<&Fingerprint>, message: &str) {
-        let event = Event::deploy(Stage::Refused)
-            .service(name)
-            .level(Level::Warning);
-        self.workshop.ledger.events.tell(
-            event
-                .reason(message)
-                .say("a release is refused; what was served before still is"),
-        );
-        if let Some(entry) = self.entries.get(name) {
-            entry.service.note_deploy_error(message.to_owned());
-        }
-        self.failed_order(name, content, Refusal::Refused(message.to_owned()));
     }
 
     /// Parts releases that lack something of another service: those whose others are being prepared, or
@@ -390,38 +281,6 @@ impl Controller {
             }
         }
         (waiting, refused)
-    }
-
-    /// The table of routes if these releases were those of their services.
-    fn table_with(&self, warm: &[Candidate]) -> Result<Table<Target>, Conflict> {
-        let new: BTreeMap<_, _> = warm
-            .iter()
-            .map(|one| (&one.name, &one.warm.release))
-            .collect();
-        let (served, coming): (Vec<_>, Vec<_>) = self
-            .entries
-            .iter()
-            .partition(|(name, _)| !new.contains_key(name));
-        let served = served
-            .into_iter()
-            .filter_map(|(name, entry)| Some((name, entry, entry.live.as_ref()?)));
-        // what is served comes first, so that a conflict is the newcomer's
-        let coming = coming
-            .into_iter()
-            .filter_map(|(name, entry)| Some((name, entry, *new.get(name)?)));
-        table(served.chain(coming))
-    }
-
-    pub(super) fn publish_routes(&self) {
-        let live = self
-            .entries
-            .iter()
-            .filter_map(|(name, entry)| Some((name, entry, entry.live.as_ref()?)));
-        match table(live) {
-            Ok(table) => self.routes.store(Arc::new(table)),
-            // a part of a table without conflicts has none
-            Err(conflict) => error!(%conflict, "the routes could not be rebuilt"),
-        }
     }
 
     pub(super) fn publish_catalog(&self) {
@@ -456,17 +315,4 @@ impl Controller {
             self.ready.send_replace(true);
         }
     }
-}
-
-/// The table of these services' routes.
-fn table<'a>(
-    live: impl Iterator<Item = (&'a ServiceName, &'a Entry, &'a Arc<Release>)>,
-) -> Result<Table<Target>, Conflict> {
-    Table::build(live.map(|(name, entry, release)| {
-        let target = Target {
-            service: Arc::clone(&entry.service),
-            release: Arc::clone(release),
-        };
-        (name.clone(), release.manifest.routes.clone(), target)
-    }))
 }

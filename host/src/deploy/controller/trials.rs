@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep, timeout};
-use tracing::error;
 
 use super::publish::Candidate;
 use super::{Controller, Ended};
 use crate::config::{Rollout, ServiceName};
 use crate::deploy::fingerprint::Fingerprint;
-use crate::deploy::operator::{Outcome, Progress, Refusal};
+use crate::deploy::operator::{Outcome, Progress};
 use crate::deploy::prepare::Origin;
 use crate::deploy::releases::{Pin, State, Why};
 use crate::service::Release;
@@ -48,21 +47,13 @@ impl Controller {
         let release = &candidate.warm.release;
         let canary = Canary::new(Arc::clone(release), rollout);
         candidate.warm.links.set(candidate.bindings.clone());
-        let event = Event::of(Kind::CanaryStarted).service(&name);
-        let event = event
-            .revision(release.info.revision)
-            .digest(&release.info.digest);
+        let event = Event::of(Kind::CanaryStarted).release(&release.info);
         let share = canary.share.part() * 100.0;
-        self.workshop.ledger.events.tell(event.say(format!(
+        self.tell(event.say(format!(
             "a new release gets {share} % of the requests for {} s",
             rollout.lasts.as_secs_f64()
         )));
-        let outcome = Outcome {
-            service: name.to_string(),
-            state: Progress::Canary,
-            revision: release.info.revision,
-            digest: release.info.digest.to_string(),
-        };
+        let outcome = Outcome::of(&release.info, Progress::Canary);
         self.settle_pin(&name);
         let Some(entry) = self.entries.get_mut(&name) else {
             return;
@@ -96,18 +87,15 @@ impl Controller {
         let tried = entry
             .tried
             .take_if(|tried| Arc::ptr_eq(&tried.canary, canary))?;
-        let info = &canary.release.info;
         match found {
             Found::Sound => {
                 let own = canary.tally(Arm::Canary);
-                let event = Event::of(Kind::CanaryPassed)
-                    .service(name)
-                    .revision(info.revision);
-                self.workshop.ledger.events.tell(event.digest(&info.digest).say(format!(
+                entry.known.preparing = true;
+                let event = Event::of(Kind::CanaryPassed).release(&canary.release.info);
+                self.tell(event.say(format!(
                     "the new release did as well as the running one, on {} requests of which {} failed, and gets all",
                     own.requests, own.failures
                 )));
-                entry.known.preparing = true;
                 Some(Candidate {
                     proven: true,
                     ..tried.candidate
@@ -203,20 +191,14 @@ impl Controller {
         reason: String,
     ) {
         let (revision, digest) = (release.info.revision, &release.info.digest);
-        let (archive, events) = (&self.workshop.archive, &self.workshop.ledger.events);
-        let event = Event::of(Kind::RolledBack)
-            .service(name)
-            .revision(revision)
-            .digest(digest);
-        events.tell(
+        let event = Event::of(Kind::RolledBack).release(&release.info);
+        self.tell(
             event
                 .reason(reason.clone())
                 .say(format!("release {revision} is taken back: {reason}")),
         );
+        let archive = &self.workshop.archive;
         archive.mark(name, revision, State::TakenBack, Some(reason.clone()));
-        let Some(entry) = self.entries.get_mut(name) else {
-            return;
-        };
         let at = SystemTime::now();
         // who is told of it finds it after a restart, too
         if let (Some(seen), Some(run)) = (seen, good) {
@@ -228,9 +210,11 @@ impl Controller {
                 reason: reason.clone(),
                 at,
             };
-            archive.pin(name, pin.clone());
-            entry.pin = Some(pin);
+            self.keep_pin(name, pin);
         }
+        let Some(entry) = self.entries.get(name) else {
+            return;
+        };
         entry.service.metrics.rollbacks.inc();
         entry.service.note(|notes| {
             notes.taken_back = Some(TakenBack {
@@ -242,27 +226,20 @@ impl Controller {
         });
     }
 
+    /// Something else than its files runs in a service, after a restart, too.
+    pub(super) fn keep_pin(&mut self, name: &ServiceName, pin: Pin) {
+        self.workshop.archive.pin(name, pin.clone());
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.pin = Some(pin);
+        }
+    }
+
     /// A release from the files is taken: nothing else is run in their place any more.
     pub(super) fn settle_pin(&mut self, name: &ServiceName) {
         if let Some(entry) = self.entries.get_mut(name)
             && entry.forget_pin().is_some()
         {
             self.workshop.archive.unpin(name);
-        }
-    }
-
-    /// An order of an operator, or of the host itself, that came to nothing.
-    pub(super) fn failed_order(
-        &mut self,
-        name: &ServiceName,
-        content: Option<&Fingerprint>,
-        refusal: Refusal,
-    ) {
-        if let Refusal::Failed(message) = &refusal {
-            error!(service = %name, message, "an order could not be carried out");
-        }
-        if let Some(entry) = self.entries.get_mut(name) {
-            entry.told(content, &Err(refusal));
         }
     }
 }

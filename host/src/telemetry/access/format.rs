@@ -10,9 +10,7 @@ use time::OffsetDateTime;
 use super::Access;
 use crate::config::LogFormat;
 use crate::service::exit::unix_seconds;
-
-/// Digits of a digest that are shown.
-const SHORT: usize = 12;
+use crate::service::short;
 
 /// Adds a line with its end to `to`.
 pub(super) fn line(access: &Access, format: LogFormat, to: &mut String) {
@@ -107,10 +105,6 @@ fn json(access: &Access, to: &mut String) -> fmt::Result {
 
 fn path(access: &Access) -> &str {
     access.target.as_ref().map_or("*", PathAndQuery::path)
-}
-
-fn short(digest: &str) -> &str {
-    digest.get(..SHORT).unwrap_or(digest)
 }
 
 /// In seconds, to the microsecond.

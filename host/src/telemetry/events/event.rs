@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::kind::{Kind, Level, Stage};
 use crate::config::ServiceName;
+use crate::service::ReleaseInfo;
 use crate::service::exit::InstanceId;
 use crate::telemetry::feed::Entry;
 
@@ -96,6 +97,13 @@ impl Event {
     pub fn level(mut self, level: Level) -> Self {
         self.level = level;
         self
+    }
+
+    /// It is about this release.
+    #[must_use]
+    pub fn release(self, release: &ReleaseInfo) -> Self {
+        let event = self.service(&release.service);
+        event.revision(release.revision).digest(&release.digest)
     }
 
     /// It is about the release of this revision.

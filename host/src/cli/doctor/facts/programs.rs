@@ -1,7 +1,6 @@
 //! Asks cargo and rustc.
 
 use std::env;
-use std::fs;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -10,6 +9,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::{Target, Toolchain};
+use crate::cli::dev::toolchain::has_std;
 
 /// How long a program may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,11 +37,6 @@ async fn target(name: &str) -> Target {
     }
 }
 
-fn has_std(directory: &Path) -> bool {
-    let is_std = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with("libstd-");
-    fs::read_dir(directory).is_ok_and(|entries| entries.flatten().any(is_std))
-}
-
 /// What a program prints; `None` if it isn't there or fails.
 async fn said(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program)
@@ -64,15 +59,5 @@ mod tests {
         assert_eq!(said("echo", &["1.2.3 "]).await.as_deref(), Some("1.2.3"));
         assert_eq!(said("false", &[]).await, None);
         assert_eq!(said("no-such-program", &[]).await, None);
-    }
-
-    #[test]
-    fn a_target_is_there_if_its_library_is() {
-        let directory = tempfile::tempdir().unwrap();
-        assert!(!has_std(&directory.path().join("missing")));
-        fs::write(directory.path().join("libcore-1.rlib"), "").unwrap();
-        assert!(!has_std(directory.path()));
-        fs::write(directory.path().join("libstd-1.rlib"), "").unwrap();
-        assert!(has_std(directory.path()));
     }
 }
