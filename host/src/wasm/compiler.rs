@@ -33,7 +33,7 @@ pub struct Compiler {
 
 enum Kind {
     InProcess,
-    Process(Program, Bounds),
+    Process(Bounds),
 }
 
 /// What compiling one component may take.
@@ -64,7 +64,7 @@ impl Compiler {
     /// Compiles in a process of its own, which is this program as it was started, wherever its file is
     /// now.
     pub fn process(bounds: Bounds) -> Self {
-        Self::of(Kind::Process(Program::this(), bounds))
+        Self::of(Kind::Process(bounds))
     }
 
     fn of(kind: Kind) -> Self {
@@ -90,10 +90,10 @@ impl Compiler {
         }
         let outcome = match &self.kind {
             Kind::InProcess => worker::compile(bytes),
-            Kind::Process(program, bounds) => {
+            Kind::Process(bounds) => {
                 // whoever compiles would say the same, and this way is shorter
                 check_preamble(bytes)?;
-                process::compile(program, *bounds, bytes, canceled)
+                process::compile(&Program::this(), *bounds, bytes, canceled)
             }
         };
         if let Err(error) = &outcome {

@@ -4,6 +4,7 @@
 //! to read, and nothing is left behind, however either of them ends. That it has ended is seen by its
 //! standard error, a pipe, of which it holds the only other end.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _, Seek as _, Write as _};
@@ -57,8 +58,11 @@ enum End {
 impl Program {
     /// This very program, even if another file has taken its place since it was started.
     pub(super) fn this() -> Self {
+        // Below a program that runs others, such as valgrind or qemu, only what the link is read as leads
+        // here: followed, it leads to that one. What has been replaced has no name any more.
+        let named = env::current_exe().ok().filter(|path| path.exists());
         Self {
-            path: "/proc/self/exe".into(),
+            path: named.unwrap_or_else(|| "/proc/self/exe".into()),
             arguments: vec!["compile".into()],
         }
     }
