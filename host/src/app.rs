@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow};
 use arc_swap::ArcSwap;
@@ -11,18 +11,27 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
-use crate::admin::Admin;
+use crate::admin::token::Token;
+use crate::admin::{Admin, Streams};
 use crate::calls::Calls;
 use crate::config::Config;
-use crate::deploy::Controller;
+use crate::deploy::archive::Archive;
+use crate::deploy::operator::Operator;
+use crate::deploy::upload::Uploads;
+use crate::deploy::{Controller, Workshop};
 use crate::drain::Signals;
 use crate::ingress::{Ingress, Routes};
 use crate::keyvalue::{EmbeddedStore, Store as KeyValueStore};
 use crate::network::{Network, Settings};
 use crate::service::gate::Gate;
 use crate::service::{Catalog, Ledger};
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::events::{Event, Kind};
+use crate::telemetry::otlp::Otlp;
+use crate::telemetry::record::Recorder;
+use crate::telemetry::sampler::Sampler;
 use crate::wasm::{Reach, Sandbox};
 
 /// Connections that may wait to be accepted.
@@ -39,6 +48,9 @@ pub struct App {
     keyvalue: Arc<dyn KeyValueStore>,
     sandbox: Arc<Sandbox>,
     gate: Arc<Gate>,
+    archive: Archive,
+    token: Token,
+    access: AccessLog,
 }
 
 /// A server that is up, for whoever started it.
@@ -70,6 +82,12 @@ impl App {
         let sandbox = spawn_blocking(move || timed("the engine", || Sandbox::new(&limits)));
         let keyvalue = keyvalue.await??;
         let sandbox = sandbox.await??;
+        // the store has made sure that no other process uses the directory
+        let token = Token::of(&config.data)?;
+        let archive = Archive::open(&config);
+        let access = AccessLog::open(&config.access_log).context(
+            "the access log can't be opened; access_log.output in wharf.toml says where it goes",
+        )?;
         Ok(Self {
             config,
             front,
@@ -77,6 +95,9 @@ impl App {
             keyvalue: Arc::new(keyvalue),
             sandbox,
             gate,
+            archive,
+            token,
+            access,
         })
     }
 
@@ -91,21 +112,21 @@ impl App {
         let (stop, stopping) = watch::channel(false);
         let (ready, is_ready) = watch::channel(false);
         let ledger = Ledger::new(self.gate);
+        let events_log = ledger.events.clone();
         let routes: Arc<Routes> = Arc::new(Routes::default());
         let catalog: Arc<Catalog> = Arc::new(ArcSwap::default());
         let (front_address, admin_address) = (self.front.local_addr()?, self.admin.local_addr()?);
         let grace = self.config.drain.grace;
+        let sampler = Sampler::new(Arc::clone(&catalog));
+        let otlp = Otlp::from_env(Arc::new(sampler.clone())).unwrap_or_else(|error| {
+            error!(%error, "telemetry is not exported");
+            Otlp::off()
+        });
         let ingress = Ingress::new(
             Arc::clone(&routes),
             Arc::clone(&ledger),
+            Recorder::new(self.access.clone(), otlp.tracer()),
             self.config.http.clone(),
-        );
-        let admin = Admin::new(
-            Arc::clone(&catalog),
-            Arc::clone(&ledger),
-            Arc::clone(&self.keyvalue),
-            is_ready.clone(),
-            stopping.clone(),
         );
         let serving = Serving {
             address: front_address,
@@ -113,26 +134,46 @@ impl App {
         };
         let reach = Reach {
             keyvalue: Arc::clone(&self.keyvalue),
-            calls: Calls::new(Arc::clone(&catalog)),
+            calls: Calls::new(Arc::clone(&catalog), otlp.tracer()),
             network: Network::new(Settings {
                 listeners: vec![front_address, admin_address],
                 ..Settings::default()
             })?,
         };
-        let controller = Controller::new(
-            self.config,
+        let config = self.config;
+        let uploads = Uploads::new(&config.services);
+        let (operator, orders) = Operator::new(uploads, self.archive.clone());
+        let admin = Admin {
+            catalog: Arc::clone(&catalog),
+            ledger: Arc::clone(&ledger),
+            keyvalue: Arc::clone(&self.keyvalue),
+            operator,
+            sampler: sampler.clone(),
+            config: config.clone(),
+            token: self.token,
+            addresses: [front_address, admin_address],
+            started: SystemTime::now(),
+            ready: is_ready.clone(),
+            stopping: stopping.clone(),
+            streams: Streams::default(),
+        };
+        let workshop = Workshop::new(
+            config,
             self.sandbox,
+            self.archive,
             reach,
-            ledger,
-            routes,
-            catalog,
-            ready,
+            Arc::clone(&ledger),
         );
+        let controller = Controller::new(workshop, orders, routes, catalog, ready);
+        let sampler = tokio::spawn(sampler.run());
         // the admin listener answers from the start to the end of the drain
         let admin = tokio::spawn(admin.serve(self.admin));
         let front = tokio::spawn(ingress.serve(self.front, stopping.clone()));
+        let events = events_log.clone();
         let announced = tokio::spawn(async move {
             if announce(is_ready, front_address, admin_address).await {
+                let event = Event::of(Kind::HostStarted);
+                events.tell(event.say(format!("requests are taken on {front_address}")));
                 announced(serving);
             }
         });
@@ -142,6 +183,8 @@ impl App {
             let controller = tokio::spawn(controller.run(over));
             let mut stopping = stopping;
             let _ = stopping.wait_for(|stop| *stop).await;
+            let event = Event::of(Kind::HostStopping);
+            events_log.tell(event.say("the server finishes what it has, and takes no more"));
             if timeout(grace, front).await.is_err() {
                 warn!(
                     grace_seconds = grace.as_secs_f64(),
@@ -156,12 +199,23 @@ impl App {
             () = signals.drive(stop) => {}
         }
         announced.abort();
+        sampler.abort();
         admin.abort();
-        if timeout(CLOSING, self.keyvalue.close()).await.is_err() {
-            warn!("the key-value store took too long to close; what was acknowledged is safe");
-        }
+        close(self.keyvalue, otlp, self.access).await;
         info!("stopped");
         Ok(())
+    }
+}
+
+/// Closes what keeps something, once nothing uses it.
+async fn close(keyvalue: Arc<dyn KeyValueStore>, otlp: Otlp, access: AccessLog) {
+    if timeout(CLOSING, keyvalue.close()).await.is_err() {
+        warn!("the key-value store took too long to close; what was acknowledged is safe");
+    }
+    let closing = spawn_blocking(move || access.close());
+    let ((), closed) = tokio::join!(otlp.shutdown(), closing);
+    if closed.is_err() {
+        warn!("the access log could not be closed");
     }
 }
 

@@ -6,6 +6,7 @@
 //! whether it had effects. So does the call of a function that another service exports.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
@@ -13,11 +14,12 @@ use tracing::warn;
 
 use crate::body::Body;
 use crate::config::ServiceName;
-use crate::dispatch::Caller;
+use crate::dispatch::{Caller, Noted};
 use crate::exchange::{Arrival, Target};
 use crate::ingress::REQUEST_ID;
 use crate::ingress::respond::Problem;
 use crate::service::Catalog;
+use crate::telemetry::otlp::{Incoming, Tracer};
 
 /// How many calls may lead from a client's request to the last service, one below the other.
 pub const MAX_DEPTH: u8 = 8;
@@ -44,12 +46,13 @@ pub fn service_of(host: &str) -> Option<&str> {
 /// The way from one service to another.
 pub struct Calls {
     catalog: Arc<Catalog>,
+    tracer: Tracer,
 }
 
 impl Calls {
     /// Between these services.
-    pub fn new(catalog: Arc<Catalog>) -> Arc<Self> {
-        Arc::new(Self { catalog })
+    pub fn new(catalog: Arc<Catalog>, tracer: Tracer) -> Arc<Self> {
+        Arc::new(Self { catalog, tracer })
     }
 
     /// Has `name` answer a request of `caller`. A failure is a response, too, as it is for a client.
@@ -78,14 +81,33 @@ impl Calls {
         for (field, value) in TRACE.iter().zip(&caller.trace) {
             inherit(&mut head.headers, field, value.as_ref());
         }
+        let mut span = self.tracer.request(&Incoming {
+            age: Duration::ZERO,
+            method: &head.method,
+            path: head.uri.path(),
+            headers: &head.headers,
+            version: None,
+            remote: None,
+        });
+        span.service(name, &target.release.info.digest);
         let arrival = Arrival {
             at,
             id: caller.id.clone(),
             head,
             body,
+            client: caller.lane,
             caller: Some(caller),
+            noted: Noted {
+                trace: span.trace().clone(),
+                ..Noted::default()
+            },
         };
-        target.answer(arrival).await
+        let answered = target.answer(arrival).await;
+        span.answered(match &answered {
+            Ok(response) => response.status(),
+            Err(problem) => problem.status,
+        });
+        answered
     }
 
     /// Where the call of a function that `name` exports goes, and when it must be over.

@@ -25,6 +25,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::body::{Body, ReplayBody};
 use crate::config::Limits;
 use crate::service::exit::{Death, ExitReason};
+use crate::service::lane::Lane;
+use crate::telemetry::otlp::Trace;
+use crate::telemetry::record::Progress;
 
 /// Names one request in answers, logs and exit records. 1 to 64 of `[A-Za-z0-9._-]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,8 +102,21 @@ pub struct Job {
     pub body: ReplayBody,
     /// When the request must be over, its body included.
     pub deadline: Instant,
+    /// The share of all requests that it belongs to.
+    pub lane: Lane,
     /// The service that asks; `None` for a request from outside.
     pub caller: Option<Caller>,
+    /// What whoever records it wants to know.
+    pub noted: Noted,
+}
+
+/// What is noted of a request on its way, if anybody wants to know.
+#[derive(Clone, Debug, Default)]
+pub struct Noted {
+    /// Where it got to.
+    pub progress: Progress,
+    /// What its spans are part of.
+    pub trace: Trace,
 }
 
 impl Job {
@@ -116,7 +132,7 @@ impl Job {
         stream: Body,
         deadline: Instant,
         limits: &Limits,
-        caller: Option<Caller>,
+        (lane, caller, noted): (Lane, Option<Caller>, Noted),
     ) -> Result<Self, DispatchError> {
         let announced = content_length(&head.headers);
         if announced.is_some_and(|length| length > limits.request_body) {
@@ -138,7 +154,9 @@ impl Job {
             head,
             body,
             deadline,
+            lane,
             caller,
+            noted,
         })
     }
 

@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::body::{Body, empty};
-use crate::dispatch::{Caller, DispatchError, Job, RequestId};
+use crate::dispatch::{Caller, DispatchError, Job, Noted, RequestId};
 use crate::ingress::respond::Problem;
 use crate::service::errand::Errand;
+use crate::service::lane::Lane;
 use crate::service::{Release, Service};
 
 /// Where a request goes: a service, and the release that was current when that was decided.
@@ -34,8 +35,12 @@ pub struct Arrival {
     pub head: Parts,
     /// Its body.
     pub body: Body,
+    /// The share of all requests that its client belongs to.
+    pub client: Lane,
     /// The service that asks; `None` for a client outside.
     pub caller: Option<Caller>,
+    /// What whoever records it wants to know.
+    pub noted: Noted,
 }
 
 impl Target {
@@ -57,7 +62,9 @@ impl Target {
     /// Why the service has no answer.
     pub async fn call<E: Errand>(&self, errand: &E) -> Result<E::Answer, Problem> {
         let at = Instant::now();
-        let result = self.service.dispatch(&self.release, errand).await;
+        let tried = self.service.tried_in(errand.lane());
+        let release = tried.as_ref().unwrap_or(&self.release);
+        let result = self.service.dispatch(release, errand).await;
         self.told(result, at, errand.id(), |_| StatusCode::OK)
     }
 
@@ -94,15 +101,27 @@ impl Target {
             id,
             head,
             body,
+            client,
             caller,
+            noted,
         } = arrival;
-        let limits = &self.release.manifest.limits;
+        let lane = match &caller {
+            // calls stay with the releases that the request from outside has met
+            Some(_) => client,
+            None => self.service.lane(&self.release, client, |key| {
+                Lane::by(key, &head, &id, client)
+            }),
+        };
+        let tried = self.service.tried_in(lane);
+        let release = tried.as_ref().unwrap_or(&self.release);
+        noted.progress.goes_to(|| release.place());
+        let limits = &release.manifest.limits;
         let deadline = self.deadline(at, caller.as_ref());
         let head_only = head.method == Method::HEAD;
         // hyper leaves out such bodies in HTTP/1; between services there is no hyper
         let leave_out = caller.is_some() || head.version >= Version::HTTP_2;
-        let job = Job::arrive(id, head, body, deadline, limits, caller).await?;
-        let response = self.service.dispatch(&self.release, &job).await?;
+        let job = Job::arrive(id, head, body, deadline, limits, (lane, caller, noted)).await?;
+        let response = self.service.dispatch(release, &job).await?;
         Ok(without_needless_body(response, head_only, leave_out))
     }
 }

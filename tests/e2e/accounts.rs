@@ -3,17 +3,21 @@
 use http::{HeaderValue, Method, header};
 use serde_json::{Value, json};
 use wharf_tests::build::root;
-use wharf_tests::{Load, Reply, Tally, Target, Wharf, guest, wait_for, wait_until, whole};
+use wharf_tests::{Builder, Load, Reply, Tally, Target, Wharf, guest, wait_for, wait_until, whole};
 
 /// All three with the manifests that they come with.
-async fn as_shipped() -> Wharf {
+fn shipped() -> Builder {
     let mut builder = Wharf::builder();
     for name in ["accounts", "register", "login"] {
         let manifest = root().join(format!("guests/{name}/{name}.toml"));
         let manifest = std::fs::read_to_string(manifest).expect("every guest has a manifest");
         builder = builder.service(name, guest(name)).manifest(name, &manifest);
     }
-    builder.start().await
+    builder
+}
+
+async fn as_shipped() -> Wharf {
+    shipped().start().await
 }
 
 /// All three, patient enough for a slow machine, with these settings for `login`.
@@ -393,5 +397,56 @@ async fn why_accounts_failed_is_for_the_log_only() {
         let exits = wharf.exits(service).await;
         let failed = exits.iter().find(|exit| exit["reason"] != "retired");
         assert_eq!(failed, None, "{service}");
+    }
+}
+
+/// With everything that can be logged, logged.
+#[tokio::test]
+async fn no_password_and_no_token_is_ever_told_to_anybody() {
+    let config = "[log]\nlevel = 'debug'\n[access_log]\noutput = 'stderr'";
+    let wharf = shipped().config(config).start().await;
+    let (password, wrong) = ("tell-it-to-nobody-1", "tell-it-to-nobody-2");
+    assert_eq!(register(&wharf, "ada", password).await.status, 201);
+    assert_eq!(login(&wharf, "ada", wrong).await.status, 401);
+    let token = login(&wharf, "ada", password).await.json()["token"].clone();
+    let token = token.as_str().expect("there is a token").to_owned();
+    session(&wharf, Method::GET, &token).await;
+    // a query is a client's mistake, and as secret as a body
+    wharf.get(&format!("/login/session?token={token}")).await;
+    for name in ["accounts", "register", "login"] {
+        for instance in wharf.service(name).await["instances"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let id = instance["id"].as_str().unwrap_or_default();
+            let target = format!("/api/services/{name}/instances/{id}");
+            let request = wharf.admin.request(Method::DELETE, &target, whole(""));
+            wharf.admin.client.send(request).await;
+        }
+    }
+    wharf
+        .wait_log(&["\"GET /login/session HTTP/1.1\" 200", "service=login"])
+        .await;
+    let mut told = wharf.log().join("\n");
+    for path in [
+        "/api/exits",
+        "/api/events",
+        "/api/services",
+        "/api/services/login/logs",
+        "/api/services/login/manifest",
+        "/api/config",
+        "/metrics",
+    ] {
+        told += &wharf.admin.get(path).await.text();
+    }
+    assert!(
+        told.contains("POST /login") || told.contains("/login"),
+        "something is told"
+    );
+    for secret in [password, wrong, &token] {
+        let at = told.find(secret);
+        let around = at.map(|at| &told[at.saturating_sub(200)..at]);
+        assert_eq!(around, None, "a secret was told after this");
     }
 }

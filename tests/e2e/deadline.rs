@@ -184,7 +184,8 @@ async fn a_client_that_left_before_its_answer_costs_an_instance_no_more_than_the
 
 #[tokio::test]
 async fn a_guest_that_spins_while_it_starts_is_refused() {
-    let manifest = "[limits]\nstart = '500ms'\n[grants.env]\nBAD_START = 'spin'";
+    let manifest =
+        "[limits]\nstart = '500ms'\n[grants]\nkeyvalue = ['b']\n[grants.env]\nBAD_START = 'spin'";
     let wharf = Wharf::with("hello", test_guest("hello-one")).await;
     wharf.rename_in("hello.toml", manifest.as_bytes());
     wharf.deploy("hello", test_guest("bad-start"));

@@ -11,12 +11,16 @@
 mod accounts;
 mod admin;
 mod afterwards;
+mod api;
 mod balance;
 mod bodies;
 mod calls;
+mod canary;
 mod cli;
 mod compiled;
+mod compiling;
 mod coverage;
+mod dashboard;
 mod deadline;
 mod departures;
 mod deploy;
@@ -33,11 +37,13 @@ mod keyvalue;
 mod matching;
 mod misbehaviour;
 mod neighbours;
+mod new;
 mod overload;
 mod overtime;
 mod poison;
 mod protocols;
 mod refusal;
+mod releases;
 mod routes;
 mod shares;
 mod signup;
@@ -48,6 +54,16 @@ mod variants;
 use std::path::PathBuf;
 
 use wharf_tests::{Reply, Target, Wharf, test_guest};
+
+/// All that the fault component imports.
+const GRANTED: &str = "
+    [grants]
+    keyvalue = ['counts']
+    http = ['http://127.0.0.1:1']
+    services = ['hello']
+    [grants.config]
+    answer = '42'
+";
 
 /// The component of the 0.2 generation that does what it is asked to.
 fn fault() -> PathBuf {

@@ -104,6 +104,8 @@ async fn a_component_whose_imports_cannot_be_met_is_refused_and_they_are_named()
 #[tokio::test]
 async fn a_component_that_fails_to_start_is_refused() {
     let wharf = hello().await;
+    // or it would be held for what it imports
+    wharf.rename_in("hello.toml", b"[grants]\nkeyvalue = ['b']");
     wharf.deploy("hello", test_guest("bad-start"));
     refused(&wharf, &["start"]).await;
 }

@@ -168,6 +168,8 @@ pub struct Target {
     pub client: Client,
     /// Where it is.
     pub addr: SocketAddr,
+    /// What it asks for, if it asks for a token (RFC 6750).
+    pub token: Option<String>,
 }
 
 impl Target {
@@ -176,6 +178,7 @@ impl Target {
         Self {
             client: Client::http1(),
             addr,
+            token: None,
         }
     }
 
@@ -185,6 +188,7 @@ impl Target {
         Self {
             client: Client::http2(),
             addr: self.addr,
+            token: self.token.clone(),
         }
     }
 
@@ -194,6 +198,7 @@ impl Target {
         Self {
             client: self.client.fresh(),
             addr: self.addr,
+            token: self.token.clone(),
         }
     }
 
@@ -205,6 +210,14 @@ impl Target {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = uri;
+        if let Some(token) = &self.token {
+            let value = format!("Bearer {token}")
+                .parse()
+                .expect("a token is a header's value");
+            request
+                .headers_mut()
+                .insert(http::header::AUTHORIZATION, value);
+        }
         request
     }
 

@@ -129,6 +129,8 @@ impl Wharf {
     async fn up(&mut self) {
         self.front.addr = self.process.announced("listening on http://").await;
         self.admin.addr = self.process.announced("admin on http://").await;
+        let token = std::fs::read_to_string(self.data().join("admin.token"));
+        self.admin.token = Some(token.expect("there is a token").trim().to_owned());
         wait_until("the server was ready", || async {
             self.admin
                 .try_get("/readyz")
@@ -407,6 +409,18 @@ impl Wharf {
         self.process.ended().is_some()
     }
 
+    /// Gives it another configuration file, which the next start reads.
+    pub fn reconfigure(&mut self, toml: &str) {
+        let file = self.root.path().join("wharf.toml");
+        std::fs::write(file, toml).expect("a temporary directory can be written to");
+        self.configured = true;
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     /// Starts it again, ended or not, on the same directories and on new ports.
     pub async fn restart(&mut self) {
         self.process.kill();
@@ -498,6 +512,11 @@ impl Process {
     /// What it logged to stderr.
     pub fn log(&self) -> Vec<String> {
         self.log.all()
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal, if it still runs.

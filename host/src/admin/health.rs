@@ -6,8 +6,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::{Admin, problem};
-use crate::service::status::InstanceState;
+use super::Admin;
+use super::problem::Problem;
 
 /// The process is alive.
 pub(super) async fn healthz() -> &'static str {
@@ -18,51 +18,34 @@ pub(super) async fn healthz() -> &'static str {
 /// stopping.
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     if *admin.stopping.borrow() {
-        problem(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping")
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping").into_response()
     } else if *admin.ready.borrow() {
         "ready\n".into_response()
     } else {
-        problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "services are still being started",
-        )
+        let detail = "services are still being started";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).into_response()
     }
 }
 
 /// The metrics, as `OpenMetrics` text.
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     for service in admin.catalog.load().values() {
-        let (in_flight, queued, ready) = match service.current() {
-            Some(release) => {
-                let (in_flight, queued) = release.pool.load();
-                let instances = release.pool.instances();
-                (
-                    in_flight,
-                    queued,
-                    instances
-                        .iter()
-                        .filter(|i| i.state != InstanceState::Draining)
-                        .count(),
-                )
-            }
-            None => (0, 0, 0),
-        };
+        let current = service.current();
+        let pool = current.as_ref().map(|release| &release.pool);
+        let (in_flight, queued) = pool.map_or((0, 0), |pool| pool.load());
+        let ready = pool.map_or(0, |pool| pool.usable());
         service.metrics.settle();
         service.metrics.in_flight.set(gauge(in_flight));
         service.metrics.queue.set(gauge(queued));
         service.metrics.instances.set(gauge(ready));
     }
     admin.ledger.metrics.keyvalue(admin.keyvalue.stats());
-    match admin.ledger.metrics.encode() {
-        Ok(text) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([("content-type", kind)], text).into_response()
-        }
-        Err(_) => problem(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the metrics can't be written",
-        ),
-    }
+    let Ok(text) = admin.ledger.metrics.encode() else {
+        let detail = "the metrics can't be written";
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail).into_response();
+    };
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([("content-type", kind)], text).into_response()
 }
 
 fn gauge(count: usize) -> i64 {

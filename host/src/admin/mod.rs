@@ -1,149 +1,122 @@
-//! The operator's listener: health, metrics, and the state of every service as JSON.
+//! The operator's listener: health, metrics, the API and the dashboard.
 //!
-//! It is meant for loopback. Requests whose `Host` is neither an address nor `localhost` are
-//! refused, so that a web page can't reach it by rebinding a name; what changes something needs a
-//! method that browsers don't send across origins without asking.
+//! It is meant for loopback. Requests whose `Host` is neither an address nor `localhost` are refused,
+//! and those that a page of another origin makes ([`guard`]); all of the API needs the [`token`], which
+//! lies in the data directory. Its description is made from its handlers ([`openapi`]).
 
 mod api;
+mod dashboard;
+mod extract;
+mod guard;
 mod health;
+mod openapi;
+mod problem;
+mod stream;
+pub mod token;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::header::HOST;
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
-use serde_json::json;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
+use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tracing::error;
 
+use self::problem::Problem;
+use self::token::Token;
+use crate::config::Config;
+use crate::deploy::operator::Operator;
 use crate::keyvalue::Store as KeyValueStore;
 use crate::service::{Catalog, Ledger};
+use crate::telemetry::sampler::Sampler;
 
-/// What the handlers read.
+/// Streams of events, logs and live data that may be open at the same time.
+const STREAMS: usize = 256;
+
+/// What an upload has besides the component: the manifest, and the framing of the form.
+const FORM: usize = 4 << 20;
+
+/// What the handlers read, and whom they ask.
 pub struct Admin {
-    catalog: Arc<Catalog>,
-    ledger: Arc<Ledger>,
-    keyvalue: Arc<dyn KeyValueStore>,
-    ready: watch::Receiver<bool>,
-    stopping: watch::Receiver<bool>,
+    /// The services.
+    pub catalog: Arc<Catalog>,
+    /// What happened.
+    pub ledger: Arc<Ledger>,
+    /// What the guests keep.
+    pub keyvalue: Arc<dyn KeyValueStore>,
+    /// Who deploys.
+    pub operator: Operator,
+    /// What happened second by second.
+    pub sampler: Sampler,
+    /// The server's settings.
+    pub config: Config,
+    /// What the API asks for.
+    pub token: Token,
+    /// Where it listens for clients, and here.
+    pub addresses: [SocketAddr; 2],
+    /// When the process started to serve.
+    pub started: SystemTime,
+    /// Every service that was there at the start is up or refused.
+    pub ready: watch::Receiver<bool>,
+    /// The server is stopping.
+    pub stopping: watch::Receiver<bool>,
+    /// Places for streams.
+    pub streams: Streams,
+}
+
+/// Places for streams that stay open.
+#[derive(Clone)]
+pub struct Streams(Arc<Semaphore>);
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(STREAMS)))
+    }
 }
 
 impl Admin {
-    /// An admin API over these.
-    pub fn new(
-        catalog: Arc<Catalog>,
-        ledger: Arc<Ledger>,
-        keyvalue: Arc<dyn KeyValueStore>,
-        ready: watch::Receiver<bool>,
-        stopping: watch::Receiver<bool>,
-    ) -> Arc<Self> {
-        Arc::new(Self {
-            catalog,
-            ledger,
-            keyvalue,
-            ready,
-            stopping,
-        })
-    }
-
     /// Serves until the future is dropped.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let router = Router::new()
-            .route("/healthz", get(health::healthz))
-            .route("/readyz", get(health::readyz))
-            .route("/metrics", get(health::metrics))
-            .route("/api/services", get(api::services))
-            .route("/api/services/{name}", get(api::service))
-            .route("/api/services/{name}/instances/{id}", delete(api::kill))
-            .route("/api/exits", get(api::exits))
-            .fallback(async || {
-                problem(
-                    StatusCode::NOT_FOUND,
-                    "there is no such page; try /api/services",
-                )
-            })
-            .method_not_allowed_fallback(async || {
-                problem(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "this page doesn't take that method",
-                )
-            })
-            .layer(from_fn(check_host))
-            .with_state(self);
-        if let Err(error) = axum::serve(listener, router).await {
+    pub async fn serve(self, listener: TcpListener) {
+        if let Err(error) = axum::serve(listener, self.router()).await {
             error!(%error, "the admin listener failed");
         }
     }
-}
 
-async fn check_host(request: Request, next: Next) -> Response {
-    if host_is_local(request.headers()) {
-        next.run(request).await
-    } else {
-        problem(
-            StatusCode::MISDIRECTED_REQUEST,
-            "the admin API is reached by address or as localhost only",
-        )
+    fn router(self) -> Router {
+        let most = self.config.deploy.max_component_size.saturating_add(FORM);
+        let admin = Arc::new(self);
+        let (api, description) = api::router().split_for_parts();
+        let description = openapi::complete(description);
+        api.layer(from_fn_with_state(Arc::clone(&admin), guard::token))
+            .route(
+                "/api/openapi.json",
+                get(async move || openapi::json(&description)),
+            )
+            .route("/healthz", get(health::healthz))
+            .route("/readyz", get(health::readyz))
+            .route("/metrics", get(health::metrics))
+            .merge(dashboard::router())
+            .fallback(async || no_page().into_response())
+            .method_not_allowed_fallback(async || {
+                let detail = "this page doesn't take that method";
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).into_response()
+            })
+            .layer(DefaultBodyLimit::max(most))
+            .layer(from_fn(guard::origin))
+            .layer(from_fn(guard::host))
+            .with_state(admin)
     }
 }
 
-/// An address or `localhost` can't be rebound; any other name could be.
-fn host_is_local(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST) else {
-        return true;
-    };
-    let Ok(authority) = Authority::try_from(host.as_bytes()) else {
-        return false;
-    };
-    let host = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok()
-}
-
-/// A failure as problem details (RFC 9457).
-fn problem(status: StatusCode, detail: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or("Error");
-    let details = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
-    (
-        status,
-        [("content-type", "application/problem+json")],
-        details.to_string(),
+fn no_page() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "there is no such page; the API is described at /api/openapi.json",
     )
-        .into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_could_be_rebound_is_refused() {
-        let local =
-            |host: &str| host_is_local(&HeaderMap::from_iter([(HOST, host.parse().unwrap())]));
-        for good in [
-            "127.0.0.1:9090",
-            "localhost",
-            "LOCALHOST:1",
-            "[::1]:9090",
-            "10.0.0.1",
-        ] {
-            assert!(local(good), "{good}");
-        }
-        for bad in [
-            "evil.example:9090",
-            "localhost.evil.example",
-            "127.0.0.1.nip.example",
-            "",
-        ] {
-            assert!(!local(bad), "{bad}");
-        }
-    }
 }

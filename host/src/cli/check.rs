@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 
 use crate::config::{Config, Grants, Manifest, Overrides, ServiceName};
+use crate::deploy::capability::NEEDS;
 use crate::wasm::{Facts, Sandbox};
 
 /// What `check` takes.
@@ -125,7 +126,7 @@ fn service_name(file: &Path) -> Result<ServiceName, String> {
 }
 
 /// The nearest name that a service can have.
-fn possible_name(stem: &str) -> Option<ServiceName> {
+pub(super) fn possible_name(stem: &str) -> Option<ServiceName> {
     let label = stem
         .to_ascii_lowercase()
         .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
@@ -212,7 +213,7 @@ impl Report {
             };
             format!("{:<16} {interface}: {state}", "grants.services")
         });
-        let wanted = NEEDS.iter().filter(|need| need.is_wanted(facts));
+        let wanted = NEEDS.iter().filter(|need| need.is_wanted_by(facts));
         wanted
             .map(|need| {
                 let given = (need.given)(grants);
@@ -225,81 +226,6 @@ impl Report {
             })
             .chain(typed)
             .collect()
-    }
-}
-
-/// An import that does nothing useful without a grant.
-struct Need {
-    /// Beginnings of interface names.
-    interfaces: &'static [&'static str],
-    key: &'static str,
-    what: &'static str,
-    /// What a call comes to if nothing is granted.
-    without: &'static str,
-    /// What is granted, without values that may be secret.
-    given: fn(&Grants) -> Vec<String>,
-}
-
-const NEEDS: [Need; 7] = [
-    Need {
-        interfaces: &["wasi:keyvalue/"],
-        key: "grants.keyvalue",
-        what: "buckets",
-        without: "opening one is refused",
-        given: |grants| grants.keyvalue.iter().cloned().collect(),
-    },
-    Need {
-        interfaces: &["wasi:config/"],
-        key: "grants.config",
-        what: "settings",
-        without: "every key is missing",
-        given: |grants| grants.config.keys().cloned().collect(),
-    },
-    Need {
-        interfaces: &["wasi:http/outgoing-handler@", "wasi:http/client@"],
-        key: "grants.http",
-        what: "outbound hosts",
-        without: "outbound requests are refused",
-        given: |grants| grants.http.iter().map(ToString::to_string).collect(),
-    },
-    Need {
-        interfaces: &["wasi:http/outgoing-handler@", "wasi:http/client@"],
-        key: "grants.services",
-        what: "services",
-        without: "calls are refused",
-        given: |grants| grants.services.iter().map(ToString::to_string).collect(),
-    },
-    Need {
-        interfaces: &["wasi:cli/environment@"],
-        key: "grants.env",
-        what: "environment variables",
-        without: "as is usual: compilers import this unasked",
-        given: |grants| grants.env.keys().cloned().collect(),
-    },
-    Need {
-        interfaces: &["wasi:sockets/"],
-        key: "(no grant)",
-        what: "sockets",
-        without: "every call is refused",
-        given: |_| Vec::new(),
-    },
-    Need {
-        interfaces: &["wasi:filesystem/"],
-        key: "(no grant)",
-        what: "files",
-        without: "as always: there are no directories; compilers import this unasked",
-        given: |_| Vec::new(),
-    },
-];
-
-impl Need {
-    fn is_wanted(&self, facts: &Facts) -> bool {
-        let starts = |name: &String| {
-            self.interfaces
-                .iter()
-                .any(|interface| name.starts_with(interface))
-        };
-        facts.imports.iter().any(starts)
     }
 }
 

@@ -9,7 +9,7 @@ mod cargo;
 mod deploy;
 mod guide;
 mod session;
-mod toolchain;
+pub(super) mod toolchain;
 mod watch;
 mod workspace;
 
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 
 use super::serve::{Addresses, runtime};
@@ -39,14 +39,14 @@ const INTERRUPTED: u8 = 130;
     after_help = "Each package with a `cdylib` library becomes the service of its name; NAME.toml in the package's\n\
     directory is its manifest. A line in it such as\n\n  \
     # try: curl -i http://localhost:8080/NAME\n\n\
-    is shown once the service is up, with the address that it has. Without --services and --data,\n\
+    is shown once the service is up, with the address that it has. `wharf new` makes such a package.\n\
+    Without GUESTS, it is the directory `guests`, or else the working directory. Without --services and --data,\n\
     both are below target/wharf in the workspace.\n\n\
     Examples:\n  wharf dev\n  wharf dev my-guests --listen 127.0.0.1:0"
 )]
 pub(super) struct Arguments {
-    /// A cargo workspace, or a package of one
-    #[arg(default_value = "guests")]
-    guests: PathBuf,
+    /// A cargo workspace, or a package of one [default: guests, or .]
+    guests: Option<PathBuf>,
     #[command(flatten)]
     addresses: Addresses,
     /// Where built services are put, made if it is missing
@@ -63,7 +63,9 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
 }
 
 async fn dev(arguments: Arguments, gate: Arc<Gate>) -> Result<ExitCode> {
-    let workspace = Workspace::load(&arguments.guests).await?;
+    let here = std::env::current_dir().context("there is no working directory")?;
+    let guests = arguments.guests.unwrap_or_else(|| default_guests(&here));
+    let workspace = Workspace::load(&guests).await?;
     workspace.require_guests()?;
     let overrides = overrides(arguments.addresses, arguments.services, &workspace.root);
     let config = Config::load(arguments.config.as_deref(), overrides)?;
@@ -73,7 +75,7 @@ async fn dev(arguments: Arguments, gate: Arc<Gate>) -> Result<ExitCode> {
     let app = App::build(config, gate).await?;
     let mut signals = Signals::take()?;
     let mut watcher = Watcher::new()?;
-    let mut session = Session::new(arguments.guests.clone(), services.clone());
+    let mut session = Session::new(guests.clone(), services.clone());
     tokio::select! {
         result = session.start(workspace, &mut watcher) => result?,
         () = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
@@ -86,7 +88,6 @@ async fn dev(arguments: Arguments, gate: Arc<Gate>) -> Result<ExitCode> {
         // a build that was going on has ended; the server takes its own time to drain
         std::future::pending::<()>().await;
     };
-    let guests = arguments.guests;
     let announced = move |serving| drop(tokio::spawn(guide::show(serving, services, guests)));
     tokio::select! {
         biased;
@@ -94,6 +95,18 @@ async fn dev(arguments: Arguments, gate: Arc<Gate>) -> Result<ExitCode> {
         () = follow => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The workspace that is meant if none is named: the one in `guests`, or else the one that somebody
+/// stands in.
+fn default_guests(here: &Path) -> PathBuf {
+    let is_cargo = |directory: &Path| directory.join("Cargo.toml").is_file();
+    let guests = Path::new("guests");
+    if !is_cargo(&here.join(guests)) && is_cargo(here) {
+        here.to_owned()
+    } else {
+        guests.to_owned()
+    }
 }
 
 /// Settings that keep `dev` away from the directories of a server that serves in earnest.
@@ -111,4 +124,28 @@ fn overrides(addresses: Addresses, services: Option<PathBuf>, root: &Path) -> Ov
 /// Tells the person at the terminal what goes on. Standard output is for what scripts wait for.
 fn say(message: impl std::fmt::Display) {
     eprintln!("wharf: {message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn guests_go_before_the_directory_that_they_are_in() {
+        let directory = tempfile::tempdir().unwrap();
+        let here = directory.path();
+        assert_eq!(
+            default_guests(here),
+            Path::new("guests"),
+            "as if it were there"
+        );
+        fs::write(here.join("Cargo.toml"), "").unwrap();
+        assert_eq!(default_guests(here), here);
+        fs::create_dir(here.join("guests")).unwrap();
+        assert_eq!(default_guests(here), here);
+        fs::write(here.join("guests/Cargo.toml"), "").unwrap();
+        assert_eq!(default_guests(here), Path::new("guests"));
+    }
 }

@@ -67,7 +67,7 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The runtime that everything runs on, and the gate at which guests share its threads.
+/// The runtime that a server runs on, and the gate at which guests share its threads.
 ///
 /// # Errors
 ///
@@ -75,15 +75,27 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
 pub(super) fn runtime() -> Result<(Runtime, Arc<Gate>)> {
     let idle: Arc<OnceLock<Arc<Gate>>> = Arc::default();
     let told = Arc::clone(&idle);
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .on_thread_park(move || {
-            if let Some(gate) = idle.get() {
-                gate.idle();
-            }
-        })
-        .build()
-        .context("the async runtime could not be made")?;
+    let mut builder = Builder::new_multi_thread();
+    builder.on_thread_park(move || {
+        if let Some(gate) = idle.get() {
+            gate.idle();
+        }
+    });
+    let runtime = build(builder)?;
     let gate = told.get_or_init(|| Gate::new(runtime.metrics().num_workers()));
     Ok((runtime, Arc::clone(gate)))
+}
+
+/// The runtime of a command that asks something and ends.
+///
+/// # Errors
+///
+/// A system that gives none.
+pub(super) fn small_runtime() -> Result<Runtime> {
+    build(Builder::new_current_thread())
+}
+
+fn build(mut builder: Builder) -> Result<Runtime> {
+    let runtime = builder.enable_all().build();
+    runtime.context("the async runtime could not be made")
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::{Config, ConfigError, Grants, ServiceName, at_least_one, at_least_one_u32, raw};
+use super::{
+    Config, ConfigError, Grants, Rollout, ServiceName, at_least_one, at_least_one_u32, raw,
+};
 use crate::router::Pattern;
 
 /// What a service asks for. Without a manifest it gets [`Manifest::default_for`].
@@ -32,6 +34,8 @@ pub struct Manifest {
     pub failover: Failover,
     /// `[restart]`
     pub restart: Restart,
+    /// `[rollout]`; `None`: a new release takes over at once.
+    pub rollout: Option<Rollout>,
 }
 
 /// What two requests of one service may share.
@@ -153,6 +157,7 @@ impl Manifest {
             grants: Grants::default(),
             failover: Failover::default(),
             restart: Restart::default(),
+            rollout: None,
         }
     }
 

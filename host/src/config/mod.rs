@@ -14,7 +14,9 @@ mod http_grant;
 mod manifest;
 mod name;
 mod raw;
+mod rollout;
 mod server;
+mod shown;
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
@@ -23,7 +25,12 @@ pub use grants::{Grants, Setting};
 pub use http_grant::{HttpGrant, InvalidHttpGrant, Scheme};
 pub use manifest::{Failover, Instances, Isolation, Limits, Manifest, Replay, Restart};
 pub use name::{InvalidName, ServiceName};
-pub use server::{Config, DEFAULT_FILE, Deploy, Drain, Http, Log, LogFormat, Overrides, Sandbox};
+pub(crate) use raw::{show_duration, show_size};
+pub use rollout::{Key, Rollout, Share};
+pub use server::{
+    AccessLog, AccessOutput, Config, DEFAULT_FILE, Deploy, Drain, Http, Log, LogFormat, Overrides,
+    Sandbox,
+};
 
 /// `number`, or 1 if it is 0: for defaults, which are constants.
 const fn at_least_one(number: usize) -> NonZeroUsize {

@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
+use utoipa::ToSchema;
 
 /// What a service is called: the stem of `NAME.wasm`.
 ///
 /// It is a DNS label (RFC 1123, lower case only): 1 to 63 of `a-z`, `0-9` and `-`, neither
 /// starting nor ending with `-`. So it can stand in a URL path, a host name, a metric label and
 /// a file name as it is. Cloning it is cheap.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+#[schema(value_type = String, example = "login")]
 pub struct ServiceName(Arc<str>);
 
 /// A name that no service can have.

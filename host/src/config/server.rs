@@ -36,6 +36,8 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// `[log]`
     pub log: Log,
+    /// `[access_log]`
+    pub access_log: AccessLog,
 }
 
 /// Limits on the clients' side.
@@ -71,11 +73,17 @@ pub struct Deploy {
     pub max_component_size: usize,
     /// Components that are compiled at the same time; 1.
     pub parallel_compiles: NonZeroUsize,
+    /// How long compiling one component may take; 120 s.
+    pub compile_timeout: Duration,
+    /// The memory that compiling one component may take, in bytes; 2 GiB.
+    pub compile_memory: u64,
     /// How long a replaced release may take to finish its requests; 30 s. Zero ends them at once.
     pub drain: Duration,
     /// How much compiled code is kept in the data directory, in bytes; 1 GiB. `None` keeps none:
     /// every start compiles.
     pub compile_cache: Option<u64>,
+    /// Releases of each service that are kept to go back to, the running one included; 10.
+    pub keep_releases: NonZeroUsize,
 }
 
 /// What all instances share.
@@ -102,6 +110,37 @@ pub struct Log {
     pub guest_lines_per_second: NonZeroU32,
     /// How much of one line of a guest is kept, in bytes; 8 KiB.
     pub guest_line_bytes: usize,
+}
+
+/// What is written of each request that was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessLog {
+    /// Where to; nowhere.
+    pub output: AccessOutput,
+    /// For people or for machines; text.
+    pub format: LogFormat,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessOutput {
+    /// There is none.
+    Off,
+    /// The process's standard output.
+    Stdout,
+    /// The process's standard error.
+    Stderr,
+    /// This file, at its end; opened again when it was moved away.
+    File(PathBuf),
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self {
+            output: AccessOutput::Off,
+            format: LogFormat::Text,
+        }
+    }
 }
 
 /// The form of a log line.
@@ -179,6 +218,7 @@ impl Default for Config {
             deploy: Deploy::default(),
             sandbox: Sandbox::default(),
             log: Log::default(),
+            access_log: AccessLog::default(),
         }
     }
 }
@@ -210,8 +250,11 @@ impl Default for Deploy {
             quiet: Duration::from_millis(100),
             max_component_size: 64 << 20,
             parallel_compiles: at_least_one(1),
+            compile_timeout: Duration::from_mins(2),
+            compile_memory: 2 << 30,
             drain: Duration::from_secs(30),
             compile_cache: Some(1 << 30),
+            keep_releases: at_least_one(10),
         }
     }
 }

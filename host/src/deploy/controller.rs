@@ -1,47 +1,48 @@
 //! The task that owns what is deployed.
 
+mod entry;
+mod judge;
+mod orders;
 mod publish;
+mod routes;
 mod terms;
+mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
+use self::entry::{Decision, Entry};
 use self::publish::Candidate;
-use self::terms::Terms;
+use self::trials::Found;
 use super::diff::{Known, Step, diff};
-use super::prepare::{Judged, Workshop, prepare};
-use super::scan::{Found, Scanner, Sighting};
+use super::operator::{Orders, Refusal};
+use super::prepare::{Judged, Origin, Workshop};
+use super::scan::{Found as Directory, Scanner};
 use super::watcher::Watcher;
-use crate::config::{Config, ServiceName};
+use crate::config::ServiceName;
 use crate::ingress::Routes;
-use crate::service::{Catalog, Ledger, Release, Service};
-use crate::wasm::{Library, Reach, Sandbox};
-
-/// The directory of compiled code inside the data directory.
-const COMPILED: &str = "compiled";
-
-/// One service, as the controller keeps it.
-struct Entry {
-    service: Arc<Service>,
-    known: Known,
-    live: Option<Arc<Release>>,
-    /// What the live release and other services expect of one another.
-    terms: Option<Terms>,
-    /// Its last file was refused for a conflict, which another service's change may end.
-    conflicted: bool,
-}
+use crate::service::canary::Canary;
+use crate::service::{Catalog, Release};
+use crate::telemetry::events::{Event, Kind, Stage};
 
 /// Something that was going on beside the controller has ended.
 enum Ended {
     Judged(Judged),
     Drained(ServiceName),
+    /// A canary.
+    Tried(ServiceName, Arc<Canary>, Found),
+    /// A release that had just taken over from the one of the number `good`.
+    Watched {
+        name: ServiceName,
+        release: Arc<Release>,
+        good: u64,
+        found: Found,
+    },
 }
 
 /// See the module.
@@ -56,7 +57,8 @@ pub struct Controller {
     /// Releases that are warm, and not yet live: what they lack of other services may be on its way.
     waiting: Vec<Candidate>,
     /// What the last look at the directory found.
-    found: Found,
+    found: Directory,
+    orders: Orders,
     tasks: JoinSet<Ended>,
 }
 
@@ -64,37 +66,22 @@ impl Controller {
     /// A controller with nothing deployed. It publishes to `routes` and `catalog`, and says `ready`
     /// when every service that was there at the start is up or refused.
     pub fn new(
-        config: Config,
-        sandbox: Arc<Sandbox>,
-        reach: Reach,
-        ledger: Arc<Ledger>,
+        workshop: Workshop,
+        orders: Orders,
         routes: Arc<Routes>,
         catalog: Arc<Catalog>,
         ready: watch::Sender<bool>,
     ) -> Self {
-        let compiles = Semaphore::new(config.deploy.parallel_compiles.get());
-        // loading is checking a sum and copying: more at once than there are processors gains nothing
-        let loads = Semaphore::new(available_parallelism().map_or(1, NonZeroUsize::get));
-        let cache = config.deploy.compile_cache;
-        let cache = cache.map(|most| (config.data.join(COMPILED), most));
-        let workshop = Arc::new(Workshop {
-            library: Library::new(Arc::clone(&sandbox), cache),
-            config,
-            sandbox,
-            reach,
-            ledger,
-            compiles,
-            loads,
-        });
         Self {
-            workshop,
+            workshop: Arc::new(workshop),
             entries: BTreeMap::new(),
             routes,
             catalog,
             ready,
             awaited: None,
             waiting: Vec::new(),
-            found: Found::default(),
+            found: Directory::default(),
+            orders,
             tasks: JoinSet::new(),
         }
     }
@@ -126,6 +113,11 @@ impl Controller {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(ended) = self.tasks.join_next() => {
                     if self.on_ended(ended) {
+                        next_look = Some(Instant::now());
+                    }
+                }
+                Some(order) = self.orders.0.recv() => {
+                    if self.obey(order) {
                         next_look = Some(Instant::now());
                     }
                 }
@@ -183,6 +175,11 @@ impl Controller {
     /// Carries out what the difference between the directory and what runs calls for. `true` if it
     /// calls for more after that.
     fn apply(&mut self) -> bool {
+        for (name, entry) in &mut self.entries {
+            if let Some(found) = self.found.settled.get(name) {
+                entry.forsake(&found.fingerprint);
+            }
+        }
         let known = self.entries.iter();
         let known = known.map(|(name, entry)| (name, &entry.known)).collect();
         let steps = diff(&self.found, &known);
@@ -190,18 +187,16 @@ impl Controller {
         let mut gone = Vec::new();
         for step in steps {
             match step {
-                Step::Deploy(name) => {
-                    if let Some(sighting) = self.found.settled.get(&name).cloned() {
-                        self.deploy(name, sighting);
-                    }
-                }
+                Step::Deploy(name) => self.deploy(&name),
                 Step::Settle(name) => {
                     if let Some(entry) = self.entries.get_mut(&name) {
                         entry.known.judged.clone_from(&entry.known.running);
                         entry.conflicted = false;
-                        entry.service.clear_deploy_error();
+                        entry.service.note(|notes| notes.deploy_error = None);
                         info!(service = %name, "the file is again the one that runs");
                     }
+                    self.end_canary(&name, "the running release's file was put back");
+                    self.settle_pin(&name);
                     self.no_longer_awaited(&name);
                 }
                 Step::Remove(name) => {
@@ -223,23 +218,38 @@ impl Controller {
         self.retry_conflicts()
     }
 
-    fn deploy(&mut self, name: ServiceName, sighting: Sighting) {
-        let ledger = &self.workshop.ledger;
-        let entry = self.entries.entry(name.clone()).or_insert_with(|| Entry {
-            service: Service::new(name, ledger),
-            known: Known::default(),
-            live: None,
-            terms: None,
-            conflicted: false,
-        });
-        entry.known.preparing = true;
-        entry.known.leaving = false;
-        let work = prepare(
-            Arc::clone(&self.workshop),
-            Arc::clone(&entry.service),
-            sighting,
-        );
-        self.tasks.spawn(async move { Ended::Judged(work.await) });
+    /// Does with a service's files what was decided about such.
+    fn deploy(&mut self, name: &ServiceName) {
+        let Some(sighting) = self.found.settled.get(name).cloned() else {
+            return;
+        };
+        let content = sighting.fingerprint.clone();
+        let entry = self.entry(name.clone());
+        match entry.decide(&content) {
+            Decision::Take => self.order(name, Origin::Files(sighting)),
+            Decision::Instead(revision) => {
+                entry.known.judged = Some(content.clone());
+                let message = format!(
+                    "release {revision} runs in its place; take it with: wharf resume {name}"
+                );
+                entry.told(Some(&content), &Err(Refusal::Conflict(message)));
+                if entry.frozen {
+                    entry.hold(&content);
+                }
+                entry.show_pin();
+                self.order(name, Origin::Kept(revision));
+            }
+            Decision::Hold => {
+                entry.known.judged = Some(content.clone());
+                let held = entry.hold(&content);
+                entry.told(Some(&content), &Err(Refusal::Held(held.clone())));
+                let event = Event::deploy(Stage::Held)
+                    .service(name)
+                    .digest(&content.component);
+                self.tell(event.say(held.message));
+                self.no_longer_awaited(name);
+            }
+        }
     }
 
     /// Takes a service's release away from it, if it has one, to be retired.
@@ -251,10 +261,13 @@ impl Controller {
         };
         entry.conflicted = false;
         entry.terms = None;
+        entry.facts = None;
         let release = entry.live.take();
         if release.is_some() {
-            info!(service = %name, "the service's file is gone; it is drained");
+            let event = Event::of(Kind::Removed).service(name);
             entry.service.publish(None);
+            self.tell(event.say("the service's file is gone; it is drained"));
+            self.end_canary(name, "the service's file is gone");
         } else {
             self.entries.remove(name);
         }
@@ -263,6 +276,11 @@ impl Controller {
             warn!(service = %name, %importer, "a service is gone that another calls; its calls will fail");
         }
         release
+    }
+
+    /// Tells the operator what happened.
+    fn tell(&self, event: Event) {
+        self.workshop.ledger.events.tell(event);
     }
 
     /// Lets an old release finish beside what came after it.
@@ -279,10 +297,13 @@ impl Controller {
     /// Ends everything, in the time that the configuration gives.
     async fn drain(mut self) {
         let until = Instant::now() + self.workshop.config.drain.grace;
-        let live: Vec<_> = self
-            .entries
-            .values_mut()
-            .filter_map(|entry| entry.live.take())
+        let entries = self.entries.values_mut();
+        let live: Vec<_> = entries
+            .flat_map(|entry| {
+                let tried = entry.service.try_out(None);
+                let tried = tried.map(|canary| Arc::clone(&canary.release));
+                entry.live.take().into_iter().chain(tried)
+            })
             .collect();
         for waiting in self.waiting.drain(..) {
             waiting.abandon();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,24 +18,30 @@ const CHUNK: usize = 256 << 10;
 /// What tells one content of a service's files from another: the component's SHA-256 and the
 /// manifest's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fingerprint {
+pub struct Fingerprint {
+    /// The component's, as 64 lower-case hex digits.
     pub component: Arc<str>,
+    /// The manifest's, if there is one.
     pub manifest: Option<Arc<str>>,
 }
 
 /// SHA-256 as lower-case hex.
 pub(crate) fn sha256(bytes: &[u8]) -> Arc<str> {
-    hex(Sha256::new_with_prefix(bytes))
+    hex(&Sha256::digest(bytes)).into()
 }
 
-/// The same of a file, however large it is: it may be anything, and isn't held in memory.
+/// The same of a file.
 fn sha256_of(path: &Path) -> io::Result<Arc<str>> {
-    let mut file = File::open(path)?;
+    sha256_from(File::open(path)?)
+}
+
+/// The same of all that can be read, however much it is: it may be anything, and isn't held in memory.
+pub(super) fn sha256_from(mut source: impl Read) -> io::Result<Arc<str>> {
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; CHUNK];
     loop {
-        match file.read(&mut chunk) {
-            Ok(0) => return Ok(hex(hasher)),
+        match source.read(&mut chunk) {
+            Ok(0) => return Ok(hex(&hasher.finalize()).into()),
             Ok(size) => hasher.update(&chunk[..size]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -43,13 +49,14 @@ fn sha256_of(path: &Path) -> io::Result<Arc<str>> {
     }
 }
 
-fn hex(hasher: Sha256) -> Arc<str> {
-    let mut hex = String::with_capacity(64);
-    for byte in hasher.finalize() {
+/// Bytes as lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
         // writing to a string can't fail
         let _ = write!(hex, "{byte:02x}");
     }
-    hex.into()
+    hex
 }
 
 /// The files of one service.

@@ -7,12 +7,19 @@
 //! file that fails on the way changes nothing that is served, and its service says why.
 
 mod agreement;
+pub mod archive;
+pub(crate) mod capability;
 pub mod controller;
 mod diff;
 mod fingerprint;
+pub mod operator;
 mod prepare;
+pub mod releases;
 mod scan;
+mod source;
+pub mod upload;
 mod watcher;
 
 pub use controller::Controller;
-pub(crate) use fingerprint::sha256;
+pub(crate) use fingerprint::{hex, sha256};
+pub use prepare::Workshop;

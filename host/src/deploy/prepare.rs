@@ -1,239 +1,229 @@
-//! Makes a release from a service's files: read, validate, compile, warm. Nothing that is served
-//! knows of it until it is published.
+//! Makes a release: read, validate, compile, keep, warm. Nothing that is served knows of it until it
+//! is published.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, bail};
-use tokio::sync::Semaphore;
+use anyhow::{Result, bail};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::fingerprint::{Files, Fingerprint, Stamp, sha256};
+use super::archive::Archive;
+use super::capability;
+use super::fingerprint::Fingerprint;
+use super::releases::State;
 use super::scan::Sighting;
-use crate::config::{Config, Manifest, ServiceName};
+use super::source::{Source, Sources};
+use crate::config::{Config, Manifest};
+use crate::service::exit::unix_seconds;
 use crate::service::launch::Launch as _;
 use crate::service::pool::{Pool, PoolLimits};
 use crate::service::quarantine::Ward;
+use crate::service::status::{Held, HeldBy};
 use crate::service::supervisor::{Crew, Supervisor};
 use crate::service::{Ledger, Release, ReleaseInfo, Service};
+use crate::telemetry::events::{Event, Stage};
 use crate::wasm::typed::Links;
-use crate::wasm::{Component, Contract, Launcher, Library, Reach, Sandbox};
+use crate::wasm::{
+    Bounds, Compiler, Component, Contract, Facts, Launcher, Library, Reach, Sandbox,
+};
 
 /// What releases are made with.
-pub(super) struct Workshop {
+pub struct Workshop {
     /// The configuration.
-    pub config: Config,
+    pub(super) config: Config,
     /// The engine.
-    pub sandbox: Arc<Sandbox>,
-    /// What was compiled.
-    pub library: Library,
+    pub(super) sandbox: Arc<Sandbox>,
+    /// Where files and compiled code come from.
+    pub(super) sources: Arc<Sources>,
+    /// Where releases are kept.
+    pub(super) archive: Archive,
     /// What guests can reach.
-    pub reach: Reach,
+    pub(super) reach: Reach,
     /// Where exits and metrics go.
-    pub ledger: Arc<Ledger>,
-    /// Bounds compilation, and with it how many components are in memory at once.
-    pub(super) compiles: Semaphore,
-    /// Bounds the loading of compiled code.
-    pub(super) loads: Semaphore,
+    pub(super) ledger: Arc<Ledger>,
+}
+
+/// What a release is to be made of.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// The files in the services directory, as they were seen.
+    Files(Sighting),
+    /// The release of that number, which is kept.
+    Kept(u64),
+}
+
+/// What is wanted of the workshop.
+pub(super) struct Order {
+    pub(super) service: Arc<Service>,
+    pub(super) origin: Origin,
+    /// The operator wants it, whatever it imports.
+    pub(super) forced: bool,
+    /// What the release imports that is to be replaced.
+    pub(super) replaces: Option<Arc<Facts>>,
 }
 
 /// The content that was judged, and the judgement.
 pub(super) struct Judged {
-    pub name: ServiceName,
+    pub(super) service: Arc<Service>,
     /// `None` if the files could not be read.
-    pub fingerprint: Option<Fingerprint>,
-    /// A release that is warm.
-    pub outcome: Result<Warm>,
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// It came from the services directory.
+    pub(super) from_files: bool,
+    pub(super) outcome: Outcome,
+}
+
+/// What becomes of a release.
+pub(super) enum Outcome {
+    /// It is warm.
+    Warm(Warm),
+    /// It waits for the operator.
+    Held(Held),
+    /// It can't be taken.
+    Refused(anyhow::Error),
 }
 
 /// A release that is warm.
 pub(super) struct Warm {
-    pub release: Arc<Release>,
+    pub(super) release: Arc<Release>,
     /// What it wants of other services, and offers them.
-    pub contract: Arc<Contract>,
+    pub(super) contract: Arc<Contract>,
     /// To be set when it goes live.
-    pub links: Links,
+    pub(super) links: Links,
+    /// What it imports.
+    pub(super) facts: Arc<Facts>,
 }
 
-/// What one reading of a service's files gave.
-struct Source {
-    fingerprint: Fingerprint,
-    manifest: Result<Option<String>>,
-    component: Result<Component>,
-}
-
-/// A manifest as it was read, if there is one.
-struct Text {
-    digest: Option<Arc<str>>,
-    text: Result<Option<String>>,
-}
-
-/// Makes a release of the files that were seen.
-pub(super) async fn prepare(
-    workshop: Arc<Workshop>,
-    service: Arc<Service>,
-    seen: Sighting,
-) -> Judged {
-    let name = service.name.clone();
-    let files = Files::of(&workshop.config.services, &name);
+/// Makes a release.
+pub(super) async fn prepare(workshop: Arc<Workshop>, order: Order) -> Judged {
     let start = Instant::now();
-    let most = workshop.config.deploy.max_component_size;
-    if let Err(error) = check_size(&files.component, seen.stamp.size, most) {
-        return Judged {
-            name,
-            fingerprint: Some(seen.fingerprint),
-            outcome: Err(error),
-        };
-    }
-    let source = match recall(&workshop, &files, seen).await {
-        Some(source) => Ok(source),
-        None => compile(&workshop, &files).await,
-    };
-    let source = match source {
-        Ok(source) => source,
-        Err(error) => {
-            return Judged {
-                name,
-                fingerprint: None,
-                outcome: Err(error),
-            };
+    workshop.tell(&order.service, Stage::Validating, "its files are read");
+    let (fingerprint, outcome) = match take(&workshop, &order).await {
+        Ok(source) => {
+            let code_ms = start.elapsed().as_secs_f64() * 1e3;
+            let fingerprint = Some(source.fingerprint.clone());
+            let outcome = make(&workshop, &order, source).await;
+            let total_ms = start.elapsed().as_secs_f64() * 1e3;
+            debug!(service = %order.service.name, code_ms, total_ms, "a release was made");
+            (fingerprint, outcome.unwrap_or_else(Outcome::Refused))
         }
+        Err((fingerprint, error)) => (fingerprint, Outcome::Refused(error)),
     };
-    let fingerprint = Some(source.fingerprint.clone());
-    let code = start.elapsed();
-    let outcome = warm(&workshop, &service, &files, source).await;
-    debug!(service = %name, code_ms = code.as_secs_f64() * 1e3, total_ms = start.elapsed().as_secs_f64() * 1e3,
-        "a release was made");
     Judged {
-        name,
+        from_files: matches!(order.origin, Origin::Files(_)),
+        service: order.service,
         fingerprint,
         outcome,
     }
 }
 
-/// Takes what was compiled before, here or by a process before this one. The component itself isn't
-/// even read: it was when it was seen, and hasn't changed since.
-async fn recall(workshop: &Arc<Workshop>, files: &Files, seen: Sighting) -> Option<Source> {
-    let _permit = workshop.loads.acquire().await;
-    let files = files.clone();
-    let shop = Arc::clone(workshop);
-    let work = move || {
-        if seen.stamp != Stamp::of(&files.component)? {
-            return Ok(None);
+/// What was not read, if that is known, and why.
+type Unread = (Option<Fingerprint>, anyhow::Error);
+
+async fn take(workshop: &Workshop, order: &Order) -> Result<Source, Unread> {
+    let (sources, name) = (&workshop.sources, &order.service.name);
+    let seen = match &order.origin {
+        Origin::Kept(revision) => {
+            let kept = sources.kept(&workshop.archive, name, *revision).await;
+            return kept.map_err(|error| (None, error));
         }
-        let digest = seen.fingerprint.component;
-        let Some(component) = shop.library.find(&digest) else {
-            return Ok(None);
-        };
-        let manifest = read_manifest(&files)?;
-        Ok(Some(Source {
-            fingerprint: Fingerprint {
-                component: digest,
-                manifest: manifest.digest,
-            },
-            manifest: manifest.text,
-            component: Ok(component),
-        }))
+        Origin::Files(seen) => seen,
     };
-    // whatever went wrong is met again, and told, on the long way
-    blocking(work).await.ok().flatten()
-}
-
-/// Reads the files as they are now, and compiles.
-async fn compile(workshop: &Arc<Workshop>, files: &Files) -> Result<Source> {
-    let _permit = workshop.compiles.acquire().await;
-    let files = files.clone();
-    let shop = Arc::clone(workshop);
-    blocking(move || {
-        let shown = files.component.display();
-        let bytes = read_component(&files.component, shop.config.deploy.max_component_size)?;
-        let manifest = read_manifest(&files)?;
-        let digest = sha256(&bytes);
-        let component = shop
-            .library
-            .compile(&digest, &bytes)
-            .with_context(|| format!("{shown} is not taken"));
-        Ok(Source {
-            fingerprint: Fingerprint {
-                component: digest,
-                manifest: manifest.digest,
-            },
-            manifest: manifest.text,
-            component,
-        })
-    })
-    .await
-}
-
-fn read_component(file: &Path, most: usize) -> Result<Vec<u8>> {
-    let shown = file.display();
-    let size = std::fs::metadata(file)
-        .with_context(|| format!("{shown} can't be read"))?
-        .len();
-    check_size(file, size, most)?;
-    std::fs::read(file).with_context(|| format!("{shown} can't be read"))
-}
-
-fn check_size(file: &Path, size: u64, most: usize) -> Result<()> {
-    if size > most as u64 {
-        bail!(
-            "{} has {size} bytes; deploy.max_component_size allows {most}",
-            file.display()
-        );
+    sources
+        .check_size(name, seen)
+        .map_err(|error| (Some(seen.fingerprint.clone()), error))?;
+    let files = sources.files(name);
+    if let Some(source) = sources.recall(files.clone(), seen.clone()).await {
+        return Ok(source);
     }
-    Ok(())
+    workshop.tell(&order.service, Stage::Compiling, "it is compiled");
+    sources.read(files).await.map_err(|error| (None, error))
 }
 
-fn read_manifest(files: &Files) -> Result<Text> {
-    let shown = files.manifest.display();
-    match std::fs::read(&files.manifest) {
-        Ok(bytes) => {
-            let print = sha256(&bytes);
-            let text = String::from_utf8(bytes)
-                .map(Some)
-                .with_context(|| format!("{shown} is not UTF-8 text"));
-            Ok(Text {
-                digest: Some(print),
-                text,
-            })
+async fn make(workshop: &Arc<Workshop>, order: &Order, source: Source) -> Result<Outcome> {
+    let name = &order.service.name;
+    let component = source.component?;
+    let at = &source.files.manifest;
+    let text = source.manifest?;
+    let mut manifest = match &text {
+        Some(text) => Manifest::parse(name, at, text, &workshop.config)?,
+        None => Manifest::default_for(name, &workshop.config),
+    };
+    if component.generation.is_none() {
+        manifest = manifest.without_requests(at)?;
+    }
+    if let (Some(before), false) = (&order.replaces, order.forced) {
+        let added = capability::added(before, &component.facts, &manifest.grants);
+        if !added.is_empty() {
+            return Ok(Outcome::Held(held(
+                name.as_str(),
+                &source.fingerprint,
+                added,
+            )));
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Text {
-            digest: None,
-            text: Ok(None),
-        }),
-        Err(error) => Err(error).with_context(|| format!("{shown} can't be read")),
+    }
+    let revision = match order.origin {
+        Origin::Kept(revision) => revision,
+        Origin::Files(_) => {
+            let archive = workshop.archive.clone();
+            archive
+                .accept(name, &source.files, &source.fingerprint, text)
+                .await
+        }
+    };
+    let info = Arc::new(ReleaseInfo {
+        service: name.clone(),
+        revision,
+        digest: Arc::clone(&source.fingerprint.component),
+        made: SystemTime::now(),
+    });
+    workshop.tell(&order.service, Stage::Warming, "its instances are started");
+    let warm = warm(workshop, &order.service, info, manifest, component, at).await;
+    if let (Err(error), Origin::Files(_)) = (&warm, &order.origin) {
+        let archive = &workshop.archive;
+        archive.mark(name, revision, State::TakenBack, Some(format!("{error:#}")));
+    }
+    warm.map(Outcome::Warm)
+}
+
+fn held(service: &str, fingerprint: &Fingerprint, added: Vec<String>) -> Held {
+    let keys = capability::keys(&added);
+    let message = format!(
+        "the new release imports {} and is granted nothing of the kind, which the running one doesn't import; \
+         grant it in {service}.toml ({}), or take it as it is: wharf resume {service}",
+        added.join(", "),
+        keys.join(", ")
+    );
+    Held {
+        digest: fingerprint.component.to_string(),
+        at: unix_seconds(SystemTime::now()),
+        why: HeldBy::Capabilities,
+        added,
+        message,
     }
 }
 
 async fn warm(
     workshop: &Arc<Workshop>,
     service: &Arc<Service>,
-    files: &Files,
-    source: Source,
+    info: Arc<ReleaseInfo>,
+    manifest: Manifest,
+    component: Component,
+    manifest_file: &Path,
 ) -> Result<Warm> {
-    let component = source.component?;
-    let mut manifest = match source.manifest? {
-        Some(text) => Manifest::parse(&service.name, &files.manifest, &text, &workshop.config)?,
-        None => Manifest::default_for(&service.name, &workshop.config),
-    };
-    if component.generation.is_none() {
-        manifest = manifest.without_requests(&files.manifest)?;
-    }
     let contract = Arc::clone(component.contract());
-    let info = Arc::new(ReleaseInfo {
-        service: service.name.clone(),
-        digest: source.fingerprint.component,
-        made: SystemTime::now(),
-    });
+    let facts = Arc::clone(&component.facts);
     let launcher = Launcher::new(
         Arc::clone(&workshop.sandbox),
         component,
-        &service.name,
+        &info,
         &manifest,
-        &shown(&files.manifest),
-        &workshop.config.log,
+        &manifest_file.display().to_string(),
+        (
+            &workshop.config.log,
+            workshop.ledger.logbook.open(&service.name),
+        ),
         workshop.reach.clone(),
     );
     let links = launcher.links().clone();
@@ -252,15 +242,11 @@ async fn warm(
         Ok(Ok(())) => {}
         Ok(Err(exit)) => {
             supervisor.drain(Instant::now());
-            bail!(
-                "{} fails to start: {}",
-                files.component.display(),
-                exit.message
-            );
+            bail!("{}.wasm fails to start: {}", service.name, exit.message);
         }
         Err(_) => bail!(
-            "{} was not started: the host is shutting down",
-            files.component.display()
+            "{}.wasm was not started: the host is shutting down",
+            service.name
         ),
     }
     let release = Arc::new(Release {
@@ -274,17 +260,43 @@ async fn warm(
         release,
         contract,
         links,
+        facts,
     })
 }
 
-fn shown(path: &Path) -> String {
-    path.display().to_string()
-}
+/// The directory of compiled code inside the data directory.
+const COMPILED: &str = "compiled";
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .context("a background task failed")?
+impl Workshop {
+    /// What releases are made with on this server.
+    pub fn new(
+        config: Config,
+        sandbox: Arc<Sandbox>,
+        archive: Archive,
+        reach: Reach,
+        ledger: Arc<Ledger>,
+    ) -> Self {
+        let cache = config.deploy.compile_cache;
+        let cache = cache.map(|most| (config.data.join(COMPILED), most));
+        let compiler = Compiler::process(Bounds {
+            time: config.deploy.compile_timeout,
+            memory: config.deploy.compile_memory,
+        });
+        let library = Library::new(Arc::clone(&sandbox), cache, compiler);
+        Self {
+            sources: Arc::new(Sources::new(&config, library)),
+            config,
+            sandbox,
+            archive,
+            reach,
+            ledger,
+        }
+    }
+
+    /// Tells how far a deploy is.
+    pub(super) fn tell(&self, service: &Service, stage: Stage, what: &str) {
+        self.ledger
+            .events
+            .tell(Event::deploy(stage).service(&service.name).say(what));
+    }
 }

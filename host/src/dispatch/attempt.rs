@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::{AttemptError, Effects, RequestId};
 use crate::body::{Body, ReplayBody};
+use crate::service::lane::Lane;
 use crate::service::lease::Lease;
 
 /// What a try is of, without anything that may be secret: `METHOD /path` without the query, or
@@ -80,6 +81,8 @@ pub struct Attempt {
     pub suspect: bool,
     /// How many calls from service to service led here; 0 for a request from outside.
     pub depth: u8,
+    /// The share of all requests that the one from outside belongs to.
+    pub lane: Lane,
     /// Where this try's effects are recorded.
     pub effects: Arc<Effects>,
     /// The place in the instance; held until its work for this try is done.

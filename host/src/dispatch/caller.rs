@@ -6,6 +6,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::{Effects, RequestId};
+use crate::service::lane::Lane;
 use crate::service::lease::Lease;
 
 /// What a call inherits from the request that its caller is working on. In an instance that works
@@ -18,6 +19,8 @@ pub struct Caller {
     pub deadline: Instant,
     /// How many calls led to the caller; 0 for one that works on a request from outside.
     pub depth: u8,
+    /// The share of all requests that the one from outside belongs to.
+    pub lane: Lane,
     /// Of the caller's try.
     pub effects: Vec<Arc<Effects>>,
     /// The place that the caller's request holds and that waits for the call, if it is known.

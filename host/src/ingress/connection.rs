@@ -16,10 +16,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::Ingress;
 use super::pulse::{Busy, Pulse};
 use super::wire::Strict;
+use super::{Client, Ingress};
 use crate::body::{Body, BodyError};
+use crate::telemetry::record::Record;
 
 /// Bytes that are read from a connection at once.
 const READ_BUFFER: usize = 256 << 10;
@@ -30,6 +31,8 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 /// A response's body, with the connection busy until it is over.
 struct Sent {
     body: Body,
+    /// It is told when this is dropped.
+    record: Record,
     _busy: Busy,
 }
 
@@ -37,6 +40,7 @@ struct Sent {
 pub(super) async fn serve(
     ingress: &Arc<Ingress>,
     stream: TcpStream,
+    client: Client,
     mut stop: watch::Receiver<bool>,
 ) {
     // small answers go out at once; a failure here only makes them slower
@@ -50,8 +54,12 @@ pub(super) async fn serve(
             let ingress = Arc::clone(&ingress);
             let busy = pulse.enter();
             async move {
-                let response = ingress.handle(request).await;
-                Ok::<_, Infallible>(response.map(|body| Sent { body, _busy: busy }))
+                let (response, record) = ingress.handle(client, request).await;
+                Ok::<_, Infallible>(response.map(|body| Sent {
+                    body,
+                    record,
+                    _busy: busy,
+                }))
             }
         })
     };
@@ -93,7 +101,19 @@ impl http_body::Body for Sent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let (bytes, over) = (
+                    frame.data_ref().map_or(0, Bytes::len),
+                    self.body.is_end_stream(),
+                );
+                self.record.sent(bytes, over);
+            }
+            Poll::Ready(None) => self.record.sent(0, true),
+            _ => {}
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

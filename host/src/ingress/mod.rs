@@ -7,10 +7,12 @@ mod pulse;
 pub mod respond;
 mod wire;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::header::HeaderName;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -18,7 +20,7 @@ use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::warn;
@@ -26,10 +28,12 @@ use tracing::warn;
 use self::respond::Problem;
 use crate::body::{Body, BodyError, empty};
 use crate::config::Http;
-use crate::dispatch::RequestId;
+use crate::dispatch::{Noted, RequestId};
 use crate::exchange::{Arrival, Target};
 use crate::router::Table;
 use crate::service::Ledger;
+use crate::service::lane::Lane;
+use crate::telemetry::record::{Record, Recorder};
 
 /// Names a request, in both directions. A client's own is kept if it is well-formed.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,19 +41,43 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The table of routes as of now. A request loads it once, so that it never sees two versions.
 pub type Routes = ArcSwap<Table<Target>>;
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy)]
+struct Client {
+    address: IpAddr,
+    /// The share of all requests that it belongs to.
+    lane: Lane,
+}
+
+impl Client {
+    fn at(address: SocketAddr) -> Self {
+        Self {
+            address: address.ip().to_canonical(),
+            lane: Lane::of_address(address.ip()),
+        }
+    }
+}
+
 /// The front door.
 pub struct Ingress {
     routes: Arc<Routes>,
     ledger: Arc<Ledger>,
+    recorder: Recorder,
     limits: Http,
 }
 
 impl Ingress {
     /// A front door to these routes.
-    pub fn new(routes: Arc<Routes>, ledger: Arc<Ledger>, limits: Http) -> Arc<Self> {
+    pub fn new(
+        routes: Arc<Routes>,
+        ledger: Arc<Ledger>,
+        recorder: Recorder,
+        limits: Http,
+    ) -> Arc<Self> {
         Arc::new(Self {
             routes,
             ledger,
+            recorder,
             limits,
         })
     }
@@ -66,13 +94,13 @@ impl Ingress {
                 _ = stop.wait_for(|stop| *stop) => break,
                 Some(_) = connections.join_next() => {}
                 accepted = accept(&listener, &places) => {
-                    let Some((stream, place)) = accepted else { continue };
+                    let Some((stream, client, place)) = accepted else { continue };
                     let ingress = Arc::clone(&self);
                     let stop = template.clone();
                     connections.spawn(async move {
                         let open = ingress.ledger.metrics.connections();
                         open.inc();
-                        connection::serve(&ingress, stream, stop).await;
+                        connection::serve(&ingress, stream, client, stop).await;
                         open.dec();
                         drop(place);
                     });
@@ -83,47 +111,71 @@ impl Ingress {
         while connections.join_next().await.is_some() {}
     }
 
-    async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    /// Answers a request. The record of it is to be kept until the response's body is over.
+    async fn handle(&self, client: Client, request: Request<Incoming>) -> (Response<Body>, Record) {
         let arrived = Instant::now();
-        let id = request_id(request.headers());
-        let version = request.version();
-        let mut response = match self.forward(arrived, &id, request).await {
+        let (head, incoming) = request.into_parts();
+        let id = request_id(&head.headers);
+        let version = head.version;
+        let mut record = self.recorder.begin(arrived, &id, &head, client.address);
+        let forwarded = self
+            .forward(arrived, &id, client, (head, incoming), &mut record)
+            .await;
+        let mut response = match forwarded {
             Ok(response) => response,
             Err(problem) => problem.into_response(&id, version),
         };
+        record.answered(response.status(), response.body().is_end_stream());
         response.headers_mut().insert(REQUEST_ID, id.into_value());
-        response
+        (response, record)
     }
 
     async fn forward(
         &self,
         arrived: Instant,
         id: &RequestId,
-        request: Request<Incoming>,
+        client: Client,
+        (mut head, incoming): (Parts, Incoming),
+        record: &mut Record,
     ) -> Result<Response<Body>, Problem> {
-        let (mut head, incoming) = request.into_parts();
         hygiene::check_size(&head, self.limits.max_header_bytes).map_err(Problem::closing)?;
         let authority = hygiene::check(&head).map_err(Problem::closing)?;
         let target = {
             let routes = self.routes.load();
             let host = authority.as_ref().map(Authority::host);
-            routes.find(host, head.uri.path()).cloned().ok_or_else(|| {
+            let (pattern, target) = routes.find_route(host, head.uri.path()).ok_or_else(|| {
                 self.ledger.metrics.unrouted().inc();
                 Problem::no_route()
-            })?
+            })?;
+            record.routed(pattern);
+            target.clone()
         };
         complete_head(&mut head, authority.as_ref(), id)?;
         let body = if incoming.is_end_stream() {
             empty()
         } else {
-            Body::stream(incoming.map_err(|error| BodyError::Client(error.to_string())))
+            let body = incoming.map_err(|error| BodyError::Client(error.to_string()));
+            let progress = record.progress();
+            if progress.is_wanted() {
+                Body::stream(body.map_frame(move |frame| {
+                    progress.read(frame.data_ref().map_or(0, Bytes::len));
+                    frame
+                }))
+            } else {
+                Body::stream(body)
+            }
         };
         let arrival = Arrival {
             at: arrived,
             id: id.clone(),
             head,
             body,
+            client: client.lane,
             caller: None,
+            noted: Noted {
+                progress: record.progress(),
+                trace: record.trace(),
+            },
         };
         target.answer(arrival).await
     }
@@ -132,10 +184,10 @@ impl Ingress {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, Client, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
+        Ok((stream, address)) => Some((stream, Client::at(address), place)),
         Err(error) => {
             // out of file descriptors, or a client that went away; both pass
             warn!(%error, "a connection could not be accepted");

@@ -105,10 +105,17 @@ impl<T> Table<T> {
     ///
     /// A path that doesn't start with a slash, such as that of `OPTIONS *`, is nobody's.
     pub fn find(&self, host: Option<&str>, path: &str) -> Option<&T> {
+        self.find_route(host, path).map(|(_, target)| target)
+    }
+
+    /// The same, with the pattern that the request matches.
+    pub fn find_route(&self, host: Option<&str>, path: &str) -> Option<(&Pattern, &T)> {
         let path = path.strip_prefix('/')?;
         let named = host.and_then(|host| self.find_on_host(host, path));
-        let route = named.or_else(|| self.anywhere.find(path))?;
-        self.targets.get(self.routes.get(route)?.target)
+        let route = self
+            .routes
+            .get(named.or_else(|| self.anywhere.find(path))?)?;
+        Some((&route.pattern, self.targets.get(route.target)?))
     }
 
     /// All patterns, and whose each is, service by service in the order given.

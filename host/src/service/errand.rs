@@ -12,9 +12,13 @@ use tokio::time::Instant;
 
 use super::exit::Death;
 use super::guarded::Guarded;
+use super::lane::Lane;
 use super::lease::Lease;
 use crate::body::Body;
-use crate::dispatch::{AttemptError, Caller, DispatchError, Exchange, Job, Line, RequestId, Work};
+use crate::dispatch::{
+    AttemptError, Caller, DispatchError, Exchange, Job, Line, Noted, RequestId, Work,
+};
+use crate::telemetry::otlp::Trace;
 
 /// The place where what comes of a try is waited for.
 pub type Awaited<T> = oneshot::Receiver<Result<T, AttemptError>>;
@@ -32,14 +36,17 @@ pub trait Errand: Sync {
     /// When it must be over.
     fn deadline(&self) -> Instant;
 
+    /// The share of all requests that it belongs to.
+    fn lane(&self) -> Lane;
+
     /// The service that asks, if it is one.
     fn caller(&self) -> Option<&Caller>;
 
     /// What it is, for exit records.
     fn line(&self) -> Line;
 
-    /// A copy for one try.
-    fn work(&self) -> (Work, Awaited<Self::Outcome>);
+    /// A copy for one try, whose spans are part of `trace`.
+    fn work(&self, trace: Option<&Trace>) -> (Work, Awaited<Self::Outcome>);
 
     /// Makes the answer of what an instance gave, whose place in it is `lease`.
     ///
@@ -52,6 +59,11 @@ pub trait Errand: Sync {
         lease: Arc<Lease>,
     ) -> impl Future<Output = Result<Self::Answer, Death>> + Send;
 
+    /// Whether what an instance gives says that the guest failed.
+    fn is_failure(_outcome: &Self::Outcome) -> bool {
+        false
+    }
+
     /// What whoever asked did wrong; an instance can't be blamed for it.
     fn fault(&self) -> Option<DispatchError> {
         None
@@ -62,6 +74,11 @@ pub trait Errand: Sync {
 
     /// Whether all of it is still at hand.
     fn is_replayable(&self) -> bool;
+
+    /// What whoever records it wants to know; `None` if nobody does.
+    fn noted(&self) -> Option<&Noted> {
+        None
+    }
 
     /// The request, if it is one, for the quarantine.
     fn request(&self) -> Option<&Job> {
@@ -86,6 +103,10 @@ impl Errand for Job {
         self.deadline
     }
 
+    fn lane(&self) -> Lane {
+        self.lane
+    }
+
     fn caller(&self) -> Option<&Caller> {
         self.caller.as_ref()
     }
@@ -94,10 +115,14 @@ impl Errand for Job {
         Line::new(&self.head)
     }
 
-    fn work(&self) -> (Work, Awaited<Response<Body>>) {
+    fn work(&self, trace: Option<&Trace>) -> (Work, Awaited<Response<Body>>) {
         let (reply, answer) = oneshot::channel();
+        let mut request = Job::request(self);
+        if let Some(trace) = trace {
+            trace.inject(request.headers_mut());
+        }
         let exchange = Exchange {
-            request: Job::request(self),
+            request,
             body: self.body.clone(),
             reply,
         };
@@ -109,8 +134,14 @@ impl Errand for Job {
         response: Response<Body>,
         lease: Arc<Lease>,
     ) -> Result<Response<Body>, Death> {
-        lease.note_answer(is_failure(response.status()));
+        lease.note_answer(Self::is_failure(&response));
         Guarded::wrap(response, lease, self.body.clone(), self.deadline).await
+    }
+
+    /// A status can say that: not that the guest refuses for reasons of its own.
+    fn is_failure(response: &Response<Body>) -> bool {
+        let said = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
+        response.status().is_server_error() && !said.contains(&response.status())
     }
 
     /// A body that is too large, or that its client broke off.
@@ -134,13 +165,11 @@ impl Errand for Job {
         self.body.replayable()
     }
 
+    fn noted(&self) -> Option<&Noted> {
+        Some(&self.noted)
+    }
+
     fn request(&self) -> Option<&Job> {
         Some(self)
     }
-}
-
-/// Whether a status says that the guest failed: not that it refuses for reasons of its own.
-fn is_failure(status: StatusCode) -> bool {
-    let said = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
-    status.is_server_error() && !said.contains(&status)
 }

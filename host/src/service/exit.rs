@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Names one instance for as long as the process runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, example = "12")]
 pub struct InstanceId(pub u64);
 
 impl fmt::Display for InstanceId {
@@ -24,7 +26,7 @@ impl Serialize for InstanceId {
 }
 
 /// Why an instance ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitReason {
     /// It ended in good order: too many requests served, too much memory, a drain.
@@ -160,7 +162,7 @@ impl Exit {
 }
 
 /// One exit as it is kept for the operator.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ExitRecord {
     /// The service's name.
     pub service: String,

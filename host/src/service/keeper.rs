@@ -31,6 +31,7 @@ use super::meter::Meter;
 use super::pool::{Left, Phase};
 use super::restart::{Failure, Restarts, Verdict};
 use super::supervisor::{Command, Crew};
+use crate::telemetry::events::{Event, Kind, Level};
 
 enum Stage {
     Warming {
@@ -250,6 +251,11 @@ impl Keeper {
             return;
         };
         self.crew.metrics.starts.inc();
+        let event = self.event(Kind::InstanceStarted).instance(id);
+        self.crew
+            .ledger
+            .events
+            .tell(event.say("an instance is ready"));
         self.crew
             .pool
             .add(id, mailbox, self.crew.launcher.concurrency().get(), vitals);
@@ -347,8 +353,12 @@ impl Keeper {
             Verdict::Restart { after } if after.is_zero() => self.launch(),
             Verdict::Restart { after } => self.planned.push(Instant::now() + after),
             Verdict::Break { rest } => {
-                let seconds = rest.as_secs_f64();
-                warn!(service = %self.crew.release.service, rest_seconds = seconds, "too many instances failed; the breaker opens");
+                let message = format!(
+                    "too many instances failed; the service rests for {} s",
+                    rest.as_secs_f64()
+                );
+                let event = self.event(Kind::BreakerOpened);
+                self.crew.ledger.events.tell(event.say(message));
                 let until = Instant::now() + rest;
                 self.planned.clear();
                 self.stage = Stage::Resting { until };
@@ -363,7 +373,11 @@ impl Keeper {
     }
 
     fn recovered(&mut self) {
-        info!(service = %self.crew.release.service, "the service recovered; the breaker closes");
+        let event = self.event(Kind::BreakerClosed);
+        self.crew
+            .ledger
+            .events
+            .tell(event.say("the service has recovered"));
         self.restarts.recovered();
         self.stage = Stage::Serving;
         self.crew.pool.set_phase(Phase::Open);
@@ -372,15 +386,31 @@ impl Keeper {
         }
     }
 
+    /// Something that happened to this release.
+    fn event(&self, kind: Kind) -> Event {
+        let release = &self.crew.release;
+        Event::of(kind)
+            .service(&release.service)
+            .revision(release.revision)
+    }
+
     fn record(&self, running: &Running, exit: &Exit, served: u64, age: Duration) {
         self.crew.metrics.exited(exit.reason);
         let service = &self.crew.release.service;
-        if exit.reason.is_failure() {
+        let failure = exit.reason.is_failure();
+        if failure {
             warn!(%service, instance = %running.id, reason = exit.reason.word(), served, requests = ?exit.requests,
                 cause = exit.message, backtrace = ?exit.backtrace, "an instance ended");
         } else {
             info!(%service, instance = %running.id, reason = exit.reason.word(), served, "an instance ended");
         }
+        let event = self
+            .event(Kind::InstanceEnded)
+            .instance(running.id)
+            .reason(exit.reason.word());
+        let event = event.level(if failure { Level::Warning } else { Level::Info });
+        let message = format!("an instance ended: {}", exit.reason);
+        self.crew.ledger.events.tell(event.say(message));
         self.crew.ledger.exits.push(ExitRecord {
             service: service.to_string(),
             release: self.crew.release.digest.to_string(),

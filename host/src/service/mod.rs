@@ -1,16 +1,16 @@
 //! A service: its current release, that release's instances, and the way of a job through them.
 //!
-//! [`Service::dispatch`] is the loop at the heart of Wharf: find a place in an instance, hand the
-//! [`errand`] over, and if the instance dies under it, decide whether another may have it. The instance
-//! works on it in the caller's task for as long as it has nothing to wait for ([`mailbox`]). All the
-//! decisions are made by pure functions ([`balance`], [`failover`], [`restart`]); the state is owned
-//! by the [`pool`] and its [`supervisor`].
+//! [`Service::dispatch`] runs a job: it finds a place in an instance, hands the [`errand`] over, and if
+//! the instance dies under it, decides whether another may have it. All the decisions are made by pure
+//! functions ([`balance`], [`failover`], [`restart`]); the state is owned by the [`pool`] and its
+//! [`supervisor`]. A new release may have to stand up to the running one first ([`canary`]).
 
 pub mod admission;
 mod ahead;
 pub mod balance;
 mod burst;
 pub mod calling;
+pub mod canary;
 pub mod downshift;
 mod drive;
 pub mod ejection;
@@ -20,6 +20,7 @@ pub mod failover;
 pub mod gate;
 mod guarded;
 mod keeper;
+pub mod lane;
 pub mod launch;
 pub mod lease;
 pub mod mailbox;
@@ -27,7 +28,9 @@ pub mod meter;
 pub mod pool;
 pub mod quarantine;
 mod queue;
+mod report;
 pub mod restart;
+mod run;
 pub mod shares;
 pub mod status;
 pub mod supervisor;
@@ -39,31 +42,23 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
-use tokio::sync::oneshot::error::TryRecvError;
-use tokio::time::{Instant, timeout_at};
-use tracing::info;
+use tokio::time::Instant;
 
-use self::calling::Calling;
-use self::errand::{Awaited, Errand};
-use self::exit::{Death, ExitLog, ExitReason, InstanceId, unix_seconds};
-use self::failover::{Interrupted, RetryBudget};
-use self::gate::{Gate, Share, Turn};
-use self::guarded::Waiting;
-use self::lease::Lease;
-use self::pool::{Phase, Pool, Refused};
+use self::canary::Canary;
+use self::exit::{ExitLog, InstanceId, unix_seconds};
+use self::failover::RetryBudget;
+use self::gate::{Gate, Share};
+use self::lane::Lane;
+use self::pool::Pool;
 use self::quarantine::Ward;
-use self::status::{
-    Counts as StatusCounts, DeployError, InstanceState, ReleaseStatus, ServiceState, ServiceStatus,
-    Suspect,
-};
+use self::status::{DeployError, Held, TakenBack};
 use self::supervisor::Supervisor;
-use crate::config::{Manifest, ServiceName};
-use crate::dispatch::{Attempt, AttemptError, DispatchError, Effects};
+use crate::config::{Key, Manifest, ServiceName};
+use crate::telemetry::events::Events;
+use crate::telemetry::logbook::Logbook;
 use crate::telemetry::metrics::{Metrics, ServiceMetrics};
+use crate::telemetry::record::Place;
 use crate::telemetry::shards::Counts;
-
-/// How long after its deadline a job is given up even if nobody has told it so.
-const GRACE: Duration = Duration::from_millis(250);
 
 /// The services by name.
 pub type Catalog = ArcSwap<BTreeMap<ServiceName, Arc<Service>>>;
@@ -77,6 +72,10 @@ pub struct Ledger {
     pub metrics: Metrics,
     /// Who shares the processors.
     pub gate: Arc<Gate>,
+    /// What happens, for the operator.
+    pub events: Events,
+    /// The last lines that guests wrote.
+    pub logbook: Logbook,
 }
 
 impl Ledger {
@@ -87,6 +86,8 @@ impl Ledger {
             instances: AtomicU64::new(0),
             exits: ExitLog::default(),
             metrics: Metrics::new(),
+            events: Events::default(),
+            logbook: Logbook::default(),
         })
     }
 
@@ -101,10 +102,17 @@ impl Ledger {
 pub struct ReleaseInfo {
     /// The service.
     pub service: ServiceName,
+    /// A number that grows with each release of the service.
+    pub revision: u64,
     /// SHA-256 of the component, as hex.
     pub digest: Arc<str>,
     /// When it was made, before it was published.
     pub made: SystemTime,
+}
+
+/// The first digits of a release's digest, which are enough to tell it from others.
+pub fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 /// One version of a service, with its instances.
@@ -121,6 +129,30 @@ pub struct Release {
     pub supervisor: Supervisor,
 }
 
+impl Release {
+    /// What it is to whoever records a request.
+    pub fn place(&self) -> Place {
+        Place {
+            service: self.info.service.clone(),
+            digest: Arc::clone(&self.info.digest),
+            revision: Some(self.info.revision),
+        }
+    }
+}
+
+/// What the operator is to know of a service's deploys.
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    /// Why the last file was not taken.
+    pub deploy_error: Option<DeployError>,
+    /// A release that waits for the operator.
+    pub held: Option<Held>,
+    /// The release that the host has taken back.
+    pub taken_back: Option<TakenBack>,
+    /// The operator holds all deploys.
+    pub frozen: bool,
+}
+
 /// What a name in the services directory stands for.
 pub struct Service {
     /// The name.
@@ -130,10 +162,12 @@ pub struct Service {
     /// Its share of the processors.
     pub share: Arc<Share>,
     current: ArcSwapOption<Release>,
+    canary: ArcSwapOption<Canary>,
     budget: Mutex<RetryBudget>,
     born: Instant,
     requests: Counts<1>,
-    deploy_error: Mutex<Option<DeployError>>,
+    notes: Mutex<Notes>,
+    events: Events,
 }
 
 impl Service {
@@ -145,10 +179,12 @@ impl Service {
             metrics,
             name,
             current: ArcSwapOption::empty(),
+            canary: ArcSwapOption::empty(),
             budget: Mutex::new(RetryBudget::new(Duration::ZERO)),
             born: Instant::now(),
             requests: Counts::default(),
-            deploy_error: Mutex::new(None),
+            notes: Mutex::default(),
+            events: ledger.events.clone(),
         })
     }
 
@@ -157,12 +193,38 @@ impl Service {
         self.current.load_full()
     }
 
+    /// The release that is being tried, if a job in this lane goes to it.
+    pub fn tried_in(&self, lane: Lane) -> Option<Arc<Release>> {
+        let canary = self.canary.load();
+        let taking = canary.as_ref().filter(|canary| canary.takes(lane))?;
+        Some(Arc::clone(&taking.release))
+    }
+
+    /// The lane of a request from outside: by what its manifest chooses, that of a release that is being
+    /// tried before that of the `running` one; else its `client`'s.
+    pub fn lane(&self, running: &Release, client: Lane, by: impl FnOnce(&Key) -> Lane) -> Lane {
+        let canary = self.canary.load();
+        let release = canary.as_ref().map_or(running, |canary| &canary.release);
+        let rollout = release.manifest.rollout.as_ref();
+        rollout.map_or(client, |rollout| by(&rollout.by))
+    }
+
+    /// The release that is being tried, if one is.
+    pub fn canary(&self) -> Option<Arc<Canary>> {
+        self.canary.load_full()
+    }
+
+    /// Tries a release, or none any more. Returns the one that was tried before.
+    pub fn try_out(&self, canary: Option<Arc<Canary>>) -> Option<Arc<Canary>> {
+        self.canary.swap(canary)
+    }
+
     /// Makes a release the one that new jobs go to, or none. Returns the one before.
     pub fn publish(&self, release: Option<Arc<Release>>) -> Option<Arc<Release>> {
         if let Some(release) = &release {
             self.share.set_weight(release.manifest.weight);
             self.metrics.deploys.inc();
-            *self.deploy_error.lock() = None;
+            self.notes.lock().deploy_error = None;
         }
         self.current.swap(release)
     }
@@ -170,328 +232,21 @@ impl Service {
     /// Notes that a file was not taken, and why.
     pub fn note_deploy_error(&self, message: String) {
         self.metrics.deploy_failures.inc();
-        *self.deploy_error.lock() = Some(DeployError {
+        self.notes.lock().deploy_error = Some(DeployError {
             at: unix_seconds(SystemTime::now()),
             message,
         });
     }
 
-    /// Forgets why the last file was not taken: the file as it is now is the one that runs.
-    pub fn clear_deploy_error(&self) {
-        *self.deploy_error.lock() = None;
+    /// Whether a release waits for the operator.
+    pub fn is_held(&self) -> bool {
+        self.notes.lock().held.is_some()
     }
 
-    /// Runs a job, on as many instances as it takes and is allowed. `release` is the one the
-    /// request was routed to; if it is drained meanwhile, its successor gets the job.
-    ///
-    /// # Errors
-    ///
-    /// Why there is no answer.
-    pub async fn dispatch<E: Errand>(
-        &self,
-        release: &Arc<Release>,
-        job: &E,
-    ) -> Result<E::Answer, DispatchError> {
-        self.requests.add(0, 1);
-        let place = job.caller().and_then(|caller| caller.place.upgrade());
-        let calling = place.map(Calling::begin);
-        let request = job.request();
-        if let Some(retry_after) = request.and_then(|request| release.ward.refuses(request)) {
-            return Err(self.quarantined(retry_after));
-        }
-        let mut successor = None;
-        let mut tries = 0;
-        loop {
-            let release = successor.as_ref().unwrap_or(release);
-            let (pool, calling) = (&release.pool, calling.as_ref());
-            let place = match tries {
-                0 => pool.acquire(job.deadline(), calling).await,
-                _ => pool.acquire_again(job.deadline(), calling).await,
-            };
-            let lease = match place {
-                Ok(lease) => Arc::new(lease),
-                Err(Refused::Closed) => {
-                    successor = Some(self.successor(release)?);
-                    continue;
-                }
-                Err(refused) => return Err(self.shed(refused)),
-            };
-            let trial = match request.map_or(Ok(None), |request| release.ward.admit(request)) {
-                Ok(trial) => trial,
-                Err(retry_after) => return Err(self.quarantined(retry_after)),
-            };
-            if let Some(calling) = calling {
-                calling.runs_in(&lease);
-            }
-            tries += 1;
-            let turn = self.share.turn(job.deadline()).await;
-            let left = job.time_left();
-            let (attempt, effects, answer) = attempt(job, &lease, tries, trial.is_some());
-            let outcome = hand_over::<E>(&lease, attempt, answer, turn).await?;
-            let instance = lease.instance();
-            let death = match outcome {
-                Some(Ok(outcome)) => {
-                    // whatever the guest made of a body that was cut, the client shall know why
-                    if let Some(error) = job.fault() {
-                        return Err(error);
-                    }
-                    match job.finish(outcome, Arc::clone(&lease)).await {
-                        Ok(answer) => {
-                            if let Some(trial) = trial {
-                                trial.answered();
-                            }
-                            return Ok(answer);
-                        }
-                        Err(death) => death,
-                    }
-                }
-                Some(Err(AttemptError::Guest(message))) => {
-                    lease.note_answer(true);
-                    lease.mark_served();
-                    return Err(job.fault().unwrap_or(DispatchError::Guest(message)));
-                }
-                Some(Err(AttemptError::NotStarted)) => {
-                    tries -= 1;
-                    drop(lease);
-                    self.pause_if_gone(release, job).await?;
-                    continue;
-                }
-                Some(Err(AttemptError::Died(death))) => death,
-                // a killed instance's task is gone without a word
-                None => Death::of(ExitReason::Killed),
-            };
-            drop(lease);
-            if let Some(trial) = trial {
-                trial.died();
-            }
-            self.note_crash(release, death);
-            if let Some(request) = request
-                && job.fault().is_none()
-            {
-                let time = (left, release.manifest.limits.timeout);
-                release.ward.died(request, instance, death, time);
-            }
-            self.replay_or_fail(release, job, &effects, tries, death.reason)?;
-        }
+    /// Changes what the operator is to know.
+    pub fn note(&self, change: impl FnOnce(&mut Notes)) {
+        change(&mut self.notes.lock());
     }
-
-    /// The release that took over from one that is closed.
-    fn successor(&self, closed: &Arc<Release>) -> Result<Arc<Release>, DispatchError> {
-        match self.current() {
-            Some(current) if !Arc::ptr_eq(&current, closed) => Ok(current),
-            _ => Err(DispatchError::Gone),
-        }
-    }
-
-    /// An instance that ended between the lease and the hand-over is about to leave the pool; lets
-    /// the supervisor see it rather than asking for it again at once.
-    async fn pause_if_gone<E: Errand>(
-        &self,
-        release: &Release,
-        job: &E,
-    ) -> Result<(), DispatchError> {
-        tokio::task::yield_now().await;
-        if job.time_left().is_zero() {
-            return Err(DispatchError::Deadline);
-        }
-        if release.pool.phase() == Phase::Closed && self.current().is_none() {
-            return Err(DispatchError::Gone);
-        }
-        Ok(())
-    }
-
-    /// A guest brought its instance down: requests may be kept apart from one another.
-    fn note_crash(&self, release: &Release, death: Death) {
-        if matches!(death.reason, ExitReason::Trap | ExitReason::Memory)
-            && let Some(now) = release.pool.trapped(death.in_company)
-        {
-            info!(service = %self.name, concurrency = now.get(),
-                "an instance died with several requests in it; until it has earned more, each instance gets fewer at once");
-        }
-    }
-
-    fn quarantined(&self, retry_after: Duration) -> DispatchError {
-        self.metrics.quarantined.inc();
-        DispatchError::Quarantined { retry_after }
-    }
-
-    fn shed(&self, refused: Refused) -> DispatchError {
-        if refused == Refused::Deadline {
-            return DispatchError::Deadline;
-        }
-        self.metrics.sheds.inc();
-        match refused {
-            Refused::Broken { retry_after } => DispatchError::Broken { retry_after },
-            Refused::Stuck => DispatchError::Stuck,
-            Refused::Late { retry_after } => DispatchError::Overloaded { retry_after },
-            _ => DispatchError::Overloaded {
-                retry_after: Duration::from_secs(1),
-            },
-        }
-    }
-
-    fn replay_or_fail<E: Errand>(
-        &self,
-        release: &Release,
-        job: &E,
-        effects: &Effects,
-        tries: u32,
-        reason: ExitReason,
-    ) -> Result<(), DispatchError> {
-        if let Some(error) = job.fault() {
-            return Err(error);
-        }
-        let interrupted = Interrupted {
-            policy: release.manifest.failover.replay,
-            idempotent: job.is_idempotent(),
-            // whatever is left of the try, in other services too, can do no more
-            no_effects: effects.close(),
-            body_replayable: job.is_replayable(),
-            tries,
-            time_left: job.time_left(),
-            reason,
-        };
-        let allowed = failover::may_replay(&interrupted).and_then(|()| {
-            let [requests] = self.requests.sums();
-            let granted = self.budget.lock().withdraw(self.born.elapsed(), requests);
-            granted.then_some(()).ok_or(failover::Refusal::Budget)
-        });
-        match allowed {
-            Ok(()) => {
-                self.metrics.replays.inc();
-                info!(service = %self.name, request = %job.id(), tries, reason = reason.word(), "a request is run again");
-                Ok(())
-            }
-            Err(_) if job.time_left().is_zero() => Err(DispatchError::Deadline),
-            Err(verdict) => Err(DispatchError::Interrupted { reason, verdict }),
-        }
-    }
-
-    /// A snapshot for the operator.
-    pub fn status(&self) -> ServiceStatus {
-        let current = self.current();
-        let instances = current
-            .as_ref()
-            .map(|release| release.pool.instances())
-            .unwrap_or_default();
-        let deploy_error = self.deploy_error.lock().clone();
-        let state = match &current {
-            None if deploy_error.is_some() => ServiceState::Refused,
-            None => ServiceState::Starting,
-            Some(release) => {
-                let live = instances
-                    .iter()
-                    .filter(|instance| instance.state != InstanceState::Draining)
-                    .count();
-                match release.pool.phase() {
-                    Phase::Broken { .. } | Phase::Probing => ServiceState::Broken,
-                    Phase::Draining | Phase::Closed => ServiceState::Draining,
-                    Phase::Open if live < release.manifest.instances.count.get() => {
-                        ServiceState::Degraded
-                    }
-                    Phase::Open => ServiceState::Ready,
-                }
-            }
-        };
-        ServiceStatus {
-            name: self.name.to_string(),
-            state,
-            release: current.as_ref().map(|release| ReleaseStatus {
-                digest: release.info.digest.to_string(),
-                deployed_at: unix_seconds(release.info.made),
-            }),
-            routes: current
-                .as_ref()
-                .map(|release| {
-                    release
-                        .manifest
-                        .routes
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect()
-                })
-                .unwrap_or_default(),
-            instances,
-            queued: current.as_ref().map_or(0, |release| release.pool.load().1),
-            concurrency: current
-                .as_ref()
-                .map_or(0, |release| release.pool.concurrency().get()),
-            quarantine: current
-                .as_ref()
-                .map(|release| {
-                    release
-                        .ward
-                        .evidence()
-                        .into_iter()
-                        .map(Suspect::of)
-                        .collect()
-                })
-                .unwrap_or_default(),
-            counts: StatusCounts {
-                requests: self.requests.sums()[0],
-                starts: self.metrics.starts.get(),
-                exits: self.metrics.exits(),
-                replays: self.metrics.replays.get(),
-                sheds: self.metrics.sheds.get(),
-                deploys: self.metrics.deploys.get(),
-                cpu_seconds: self.metrics.cpu.total().as_secs_f64(),
-            },
-            last_deploy_error: deploy_error,
-        }
-    }
-}
-
-/// One try of a job, with its effects and where its answer comes.
-fn attempt<E: Errand>(
-    job: &E,
-    lease: &Arc<Lease>,
-    tries: u32,
-    suspect: bool,
-) -> (Attempt, Arc<Effects>, Awaited<E::Outcome>) {
-    let (work, answer) = job.work();
-    let caller = job.caller();
-    let callers = caller.map(|caller| caller.effects.clone());
-    let effects = Arc::new(Effects::part_of(callers.unwrap_or_default()));
-    let attempt = Attempt {
-        id: job.id().clone(),
-        line: job.line(),
-        work,
-        deadline: job.deadline(),
-        tries,
-        suspect,
-        depth: caller.map_or(0, |caller| caller.depth + 1),
-        effects: Arc::clone(&effects),
-        lease: Arc::clone(lease),
-    };
-    (attempt, effects, answer)
-}
-
-/// Hands a try to an instance and waits for what comes of it; `None` if the instance went without a
-/// word. The `turn` is over as soon as the guest has to wait.
-async fn hand_over<E: Errand>(
-    lease: &Arc<Lease>,
-    attempt: Attempt,
-    mut answer: Awaited<E::Outcome>,
-    turn: Turn,
-) -> Result<Option<Result<E::Outcome, AttemptError>>, DispatchError> {
-    let deadline = attempt.deadline;
-    let waiting = Waiting::on(lease);
-    if lease.send(attempt).is_err() {
-        waiting.over();
-        return Ok(Some(Err(AttemptError::NotStarted)));
-    }
-    drop(turn);
-    let outcome = match answer.try_recv() {
-        // the guest had nothing to wait for
-        Ok(answer) => Some(answer),
-        Err(TryRecvError::Closed) => None,
-        Err(TryRecvError::Empty) => timeout_at(deadline + GRACE, answer)
-            .await
-            .map_err(|_| DispatchError::Deadline)?
-            .ok(),
-    };
-    waiting.over();
-    Ok(outcome)
 }
 
 #[cfg(test)]

@@ -90,6 +90,8 @@ pub struct Pool {
     idle: Notify,
     /// Told when a probe served a request.
     recovered: Notify,
+    /// Told when the breaker opens.
+    broke: Notify,
 }
 
 impl Pool {
@@ -102,6 +104,7 @@ impl Pool {
             state: Mutex::new(state),
             idle: Notify::new(),
             recovered: Notify::new(),
+            broke: Notify::new(),
         })
     }
 
@@ -246,6 +249,9 @@ impl Pool {
                 None => Vec::new(),
             }
         };
+        if matches!(phase, Phase::Broken { .. }) {
+            self.broke.notify_waiters();
+        }
         if let Some(refusal) = refusal {
             for waiter in refused {
                 // one that has gone doesn't mind
@@ -282,6 +288,25 @@ impl Pool {
         self.recovered.notified().await;
     }
 
+    /// Waits until the breaker is open.
+    pub async fn broken(&self) {
+        loop {
+            let notified = self.broke.notified();
+            if matches!(self.phase(), Phase::Broken { .. }) {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Takes an instance out of use; it ends when its last lease comes back. `false` if there is none
+    /// of that name in use.
+    pub fn retire(&self, id: InstanceId) -> bool {
+        let mut state = self.state.lock();
+        let slot = state.slots.iter_mut().find(|slot| slot.id == id);
+        slot.is_some_and(|slot| slot.mailbox.take().is_some())
+    }
+
     /// Requests served so far.
     pub fn served(&self) -> u64 {
         self.state.lock().served
@@ -291,6 +316,13 @@ impl Pool {
     pub fn load(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.in_places(), state.queue.len())
+    }
+
+    /// How many instances take jobs.
+    pub fn usable(&self) -> usize {
+        let state = self.state.lock();
+        let usable = state.slots.iter().filter(|slot| slot.mailbox.is_some());
+        usable.count()
     }
 
     /// What each instance is doing.

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::exit::{ExitReason, InstanceId};
 use super::quarantine::{Evidence, Kill};
+use crate::telemetry::history::Live;
 
 /// What an instance is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InstanceState {
     /// It waits for a job.
@@ -20,7 +22,7 @@ pub enum InstanceState {
 }
 
 /// One instance.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct InstanceStatus {
     /// Its name.
     pub id: InstanceId,
@@ -37,7 +39,7 @@ pub struct InstanceStatus {
 }
 
 /// How a service is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceState {
     /// Its first release is being prepared.
@@ -50,24 +52,95 @@ pub enum ServiceState {
     Broken,
     /// It was removed and finishes what it has.
     Draining,
-    /// Its only release was refused; nothing is served.
+    /// None of its releases was ever taken; nothing is served.
     Refused,
 }
 
 /// The release a service runs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ReleaseStatus {
+    /// A number that grows with each release of the service.
+    pub revision: u64,
     /// SHA-256 of the component, as hex.
     pub digest: String,
     /// When it was published, in seconds since 1970-01-01 UTC.
     pub deployed_at: f64,
 }
 
+/// A new release that gets a share of the requests, and what is known of it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct CanaryStatus {
+    /// Its number.
+    pub revision: u64,
+    /// SHA-256 of its component, as hex.
+    pub digest: String,
+    /// When it got its first request at the earliest, in seconds since 1970-01-01 UTC.
+    pub started_at: f64,
+    /// When it takes over unless it proves worse.
+    pub ends_at: f64,
+    /// The part of the requests that it gets, of 1.
+    pub share: f64,
+    /// Its instances.
+    pub instances: Vec<InstanceStatus>,
+    /// Requests it has ended.
+    pub requests: u64,
+    /// Those it has failed.
+    pub failures: u64,
+    /// Requests the running release has ended in the same time.
+    pub running_requests: u64,
+    /// Those that one has failed.
+    pub running_failures: u64,
+    /// How much speaks for its failing more than the running release: an e-value.
+    pub failure_evidence: f64,
+    /// How much speaks for its being slower: an e-value.
+    pub latency_evidence: f64,
+}
+
+/// Why a release is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HeldBy {
+    /// It imports what the one before didn't, and what it isn't granted.
+    Capabilities,
+    /// The operator holds all deploys of the service.
+    Operator,
+}
+
+/// A release that waits for the operator.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Held {
+    /// SHA-256 of its component, as hex.
+    pub digest: String,
+    /// Since when, in seconds since 1970-01-01 UTC.
+    pub at: f64,
+    /// Why.
+    pub why: HeldBy,
+    /// The interfaces that it imports, that the running release doesn't, and that it isn't granted.
+    pub added: Vec<String>,
+    /// Why, and what to do.
+    pub message: String,
+}
+
+/// A release that the host took back by itself.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TakenBack {
+    /// Its number.
+    pub revision: u64,
+    /// SHA-256 of its component, as hex.
+    pub digest: String,
+    /// When, in seconds since 1970-01-01 UTC.
+    pub at: f64,
+    /// What it did.
+    pub reason: String,
+}
+
 /// What happened so far, over all releases.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Counts {
     /// Requests answered or refused.
     pub requests: u64,
+    /// Those answered with a 5xx.
+    pub errors: u64,
     /// Instances that became ready.
     pub starts: u64,
     /// Instances that ended.
@@ -76,14 +149,20 @@ pub struct Counts {
     pub replays: u64,
     /// Jobs refused for overload or by the breaker.
     pub sheds: u64,
+    /// Requests refused because of what their like did.
+    pub quarantined: u64,
     /// Releases published, the first included.
     pub deploys: u64,
+    /// Files that were not taken.
+    pub deploy_failures: u64,
+    /// Releases that the host took back by itself.
+    pub rollbacks: u64,
     /// Processor time that its guests used, in seconds.
     pub cpu_seconds: f64,
 }
 
 /// A request that has ended instances.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Suspect {
     /// `METHOD /path`, without the query.
     pub line: String,
@@ -100,7 +179,7 @@ pub struct Suspect {
 }
 
 /// An instance that a request ended.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct KilledInstance {
     /// Its name.
     pub id: InstanceId,
@@ -127,7 +206,7 @@ impl Suspect {
 }
 
 /// Why the last file was not taken.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct DeployError {
     /// When, in seconds since 1970-01-01 UTC.
     pub at: f64,
@@ -136,7 +215,7 @@ pub struct DeployError {
 }
 
 /// One service.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ServiceStatus {
     /// Its name.
     pub name: String,
@@ -144,6 +223,14 @@ pub struct ServiceStatus {
     pub state: ServiceState,
     /// What it runs, if anything.
     pub release: Option<ReleaseStatus>,
+    /// A new release that is being tried, if one is.
+    pub canary: Option<CanaryStatus>,
+    /// A release that waits for the operator.
+    pub held: Option<Held>,
+    /// The operator holds all deploys.
+    pub frozen: bool,
+    /// What the host took back by itself, until another release is taken.
+    pub taken_back: Option<TakenBack>,
     /// Where it is reached.
     pub routes: Vec<String>,
     /// Its instances.
@@ -154,6 +241,8 @@ pub struct ServiceStatus {
     pub concurrency: usize,
     /// The requests that ended instances, the latest first.
     pub quarantine: Vec<Suspect>,
+    /// What happened in the last second; `null` where nothing is known yet.
+    pub live: Option<Live>,
     /// What happened so far.
     pub counts: Counts,
     /// Why the last file was not taken; gone once one is.

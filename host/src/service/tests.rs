@@ -8,15 +8,18 @@ use futures::future::BoxFuture;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 
-use super::exit::Exit;
+use super::exit::{Death, Exit, ExitReason};
 use super::failover::Refusal;
 use super::launch::{Ended, Launch, Seat};
 use super::pool::PoolLimits;
+use super::status::ServiceState;
 use super::supervisor::Crew;
 use super::*;
 use crate::body::{ReplayBody, full};
 use crate::config::{Config, Replay};
-use crate::dispatch::{Effect, Exchange, Job, RequestId, Work};
+use crate::dispatch::{
+    Attempt, AttemptError, DispatchError, Effect, Exchange, Job, Noted, RequestId, Work,
+};
 
 /// What the instances of one test share.
 #[derive(Default)]
@@ -115,6 +118,7 @@ async fn release(
 ) -> Result<Arc<Release>, Exit> {
     let info = Arc::new(ReleaseInfo {
         service: service.name.clone(),
+        revision: 1,
         digest: "d".into(),
         made: SystemTime::now(),
     });
@@ -172,7 +176,9 @@ fn job(method: Method, path: &str, body: &'static str) -> Job {
         head: request.into_parts().0,
         body: ReplayBody::new(full(body), 1024, 4096),
         deadline: Instant::now() + Duration::from_secs(30),
+        lane: Lane::default(),
         caller: None,
+        noted: Noted::default(),
     }
 }
 

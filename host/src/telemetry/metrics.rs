@@ -3,6 +3,7 @@
 //! Each service gets its handles once, so that counting a request takes no look-up by name.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -52,6 +53,7 @@ pub struct Metrics {
     replays: Family<ByService, Counter>,
     deploys: Family<ByService, Counter>,
     deploy_failures: Family<ByService, Counter>,
+    rollbacks: Family<ByService, Counter>,
     connections: Gauge,
     unrouted: Counter,
     keyvalue_operations: Gauge,
@@ -82,6 +84,7 @@ impl Metrics {
             replays: Family::default(),
             deploys: Family::default(),
             deploy_failures: Family::default(),
+            rollbacks: Family::default(),
             connections: Gauge::default(),
             unrouted: Counter::default(),
             keyvalue_operations: Gauge::default(),
@@ -154,6 +157,11 @@ impl Metrics {
             self.deploy_failures.clone(),
         );
         to.register(
+            "rollbacks",
+            "Releases that the host took back by itself",
+            self.rollbacks.clone(),
+        );
+        to.register(
             "connections",
             "Open client connections",
             self.connections.clone(),
@@ -201,6 +209,9 @@ impl Metrics {
             replays: self.replays.get_or_create_owned(&label),
             deploys: self.deploys.get_or_create_owned(&label),
             deploy_failures: self.deploy_failures.get_or_create_owned(&label),
+            rollbacks: self.rollbacks.get_or_create_owned(&label),
+            errors: Counter::default(),
+            uncommon: Arc::default(),
         }
     }
 
@@ -266,14 +277,26 @@ pub struct ServiceMetrics {
     pub deploys: Counter,
     /// Files not taken.
     pub deploy_failures: Counter,
+    /// Releases the host took back.
+    pub rollbacks: Counter,
+    /// Answers with a 5xx.
+    errors: Counter,
+    /// Answers with statuses that aren't [`COMMON`], by their first digit.
+    uncommon: Arc<[AtomicU64; 5]>,
 }
 
 impl ServiceMetrics {
     /// A request was answered.
     pub fn answered(&self, status: http::StatusCode) {
-        match COMMON.iter().position(|common| *common == status.as_u16()) {
-            Some(index) => self.answers.add(index, 1),
-            None => self.add_answers(status.as_u16(), 1),
+        if status.is_server_error() {
+            self.errors.inc();
+        }
+        let status = status.as_u16();
+        if let Some(index) = COMMON.iter().position(|common| *common == status) {
+            self.answers.add(index, 1);
+        } else {
+            self.add_answers(status, 1);
+            self.uncommon[class(status)].fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -297,6 +320,31 @@ impl ServiceMetrics {
         self.requests.get_or_create(&label).inc_by(count);
     }
 
+    /// Requests answered with a 5xx.
+    pub fn errors(&self) -> u64 {
+        self.errors.get()
+    }
+
+    /// Requests answered, by the first digit of their status, from 1 to 5.
+    pub fn by_class(&self) -> [u64; 5] {
+        let mut classes = self
+            .uncommon
+            .each_ref()
+            .map(|count| count.load(Ordering::Relaxed));
+        for (status, count) in COMMON.iter().zip(self.answers.sums()) {
+            classes[class(*status)] += count;
+        }
+        classes
+    }
+
+    /// Instances that ended, by reason.
+    pub fn exits_by_reason(&self) -> Vec<(&'static str, u64)> {
+        let exits = self.exits.iter();
+        exits
+            .map(|(reason, count)| (reason.word(), count.get()))
+            .collect()
+    }
+
     /// An instance ended.
     pub fn exited(&self, reason: ExitReason) {
         if let Some((_, counter)) = self.exits.iter().find(|(of, _)| *of == reason) {
@@ -308,6 +356,11 @@ impl ServiceMetrics {
     pub fn exits(&self) -> u64 {
         self.exits.iter().map(|(_, counter)| counter.get()).sum()
     }
+}
+
+/// Where a status is counted among the classes.
+fn class(status: u16) -> usize {
+    usize::from(status / 100).clamp(1, 5) - 1
 }
 
 #[cfg(test)]

@@ -95,11 +95,33 @@ impl TypedMetric for Seconds {
 
 /// Upper bounds of the buckets: 0.1 ms, doubled up to 26 s; three to each factor of ten is what a
 /// p99 needs.
-const BOUNDS: usize = 19;
+pub const BOUNDS: usize = 19;
 
 /// How long requests took: a histogram with buckets of doubling width.
 #[derive(Clone, Debug, Default)]
 pub struct Durations(Counts<{ BOUNDS + 2 }>);
+
+/// What a [`Durations`] has counted so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buckets {
+    /// How many fell into each bucket; the last one has no bound.
+    pub counts: [u64; BOUNDS + 1],
+    /// All of them together, in nanoseconds.
+    pub nanos: u64,
+}
+
+impl Buckets {
+    /// The upper bounds of all buckets but the last, in seconds.
+    pub fn bounds() -> impl Iterator<Item = f64> {
+        let bound = |before: &f64| Some(before * 2.0);
+        std::iter::successors(Some(Durations::FIRST.as_secs_f64()), bound).take(BOUNDS)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
 
 impl Durations {
     const FIRST: Duration = Duration::from_micros(100);
@@ -110,6 +132,15 @@ impl Durations {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.0.add(Self::bucket(nanos), 1);
         self.0.add(Self::SUM, nanos);
+    }
+
+    /// What was counted as of now.
+    pub fn buckets(&self) -> Buckets {
+        let sums = self.0.sums();
+        Buckets {
+            counts: std::array::from_fn(|bucket| sums[bucket]),
+            nanos: sums[Self::SUM],
+        }
     }
 
     /// The first bucket whose bound is not less.
@@ -123,14 +154,11 @@ impl Durations {
 
 impl EncodeMetric for Durations {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let sums = self.0.sums();
-        let bound = |doubled: &f64| Some(doubled * 2.0);
-        let bounds = std::iter::successors(Some(Self::FIRST.as_secs_f64()), bound);
-        let bounds = bounds.take(BOUNDS).chain([f64::INFINITY]);
-        let buckets: Vec<_> = bounds.zip(sums).collect();
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let sum = Duration::from_nanos(sums[Self::SUM]).as_secs_f64();
-        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+        let all = self.buckets();
+        let bounds = Buckets::bounds().chain([f64::INFINITY]);
+        let buckets: Vec<_> = bounds.zip(all.counts).collect();
+        let sum = Duration::from_nanos(all.nanos).as_secs_f64();
+        encoder.encode_histogram::<NoLabelSet>(sum, all.count(), &buckets, None)
     }
 
     fn metric_type(&self) -> MetricType {
@@ -155,6 +183,22 @@ mod tests {
             }
         });
         assert_eq!(counts.sums(), [0, 1600]);
+    }
+
+    #[test]
+    fn the_buckets_tell_what_was_observed() {
+        let durations = Durations::default();
+        durations.observe(Duration::from_micros(150));
+        durations.observe(Duration::from_mins(1));
+        let buckets = durations.buckets();
+        assert_eq!(buckets.counts[1], 1);
+        assert_eq!(buckets.counts[BOUNDS], 1);
+        assert_eq!((buckets.count(), buckets.nanos), (2, 60_000_150_000));
+        let bounds: Vec<f64> = Buckets::bounds().collect();
+        assert_eq!(
+            (bounds.len(), bounds[0], bounds[1]),
+            (BOUNDS, 0.0001, 0.0002)
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::dispatch::{
     Work,
 };
 use crate::service::exit::{Death, ExitReason};
+use crate::service::lane::Lane;
 use crate::service::lease::Lease;
 
 /// One request being worked on.
@@ -32,6 +33,7 @@ struct Entry {
     tries: u32,
     suspect: bool,
     depth: u8,
+    lane: Lane,
     trace: [Option<HeaderValue>; 2],
     /// A call has none.
     body: Option<ReplayBody>,
@@ -129,6 +131,7 @@ impl Active {
             tries,
             suspect,
             depth,
+            lane,
             effects,
             lease,
         } = attempt;
@@ -174,6 +177,7 @@ impl Active {
             tries,
             suspect,
             depth,
+            lane,
             trace,
             body,
             effects,
@@ -217,6 +221,7 @@ impl Active {
             id: first.id.clone(),
             deadline: entries.iter().map(|entry| entry.deadline).max()?,
             depth: entries.iter().map(|entry| entry.depth).max()?,
+            lane: first.lane,
             effects: entries
                 .iter()
                 .map(|entry| Arc::clone(&entry.effects))
@@ -232,6 +237,14 @@ impl Active {
                 [None, None]
             },
         })
+    }
+
+    /// The request that is being worked on, if there is one and only one.
+    pub(super) fn only_request(&self) -> Option<RequestId> {
+        match &*self.0.lock().entries {
+            [entry] => Some(entry.id.clone()),
+            _ => None,
+        }
     }
 
     /// When the first of the requests must be over.
@@ -428,6 +441,7 @@ mod tests {
             tries,
             suspect: false,
             depth: 0,
+            lane: Lane::default(),
             effects: Arc::new(Effects::default()),
             lease: Arc::clone(lease),
         };

@@ -96,16 +96,12 @@ impl Cache {
     }
 
     /// Keeps code under a key: the SHA-256 of what it was compiled from, and for which engine.
-    pub(super) fn store(&self, key: &str, component: &Component) {
+    pub(super) fn store(&self, key: &str, code: &[u8]) {
         let Some(directory) = self.open() else {
             return;
         };
         let name = self.name(key);
-        let kept = component
-            .serialize()
-            .map_err(io::Error::other)
-            .and_then(|code| self.write(&directory, &name, &code));
-        if let Err(error) = kept {
+        if let Err(error) = self.write(&directory, &name, code) {
             let file = self.directory.join(&name);
             warn!(file = %file.display(), %error, "compiled code can't be kept; the next start compiles it again");
         }
@@ -191,13 +187,19 @@ fn checksum(name: &str, code: &[u8]) -> [u8; 32] {
         .into()
 }
 
-/// Makes code runnable again.
-fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes must be what `Component::serialize` gave, unchanged. They come from a file
-    // that only this user can write, in a directory of which the same is true (both were checked on
-    // the open files, and the bytes were read from them before they were looked at); and they carry
-    // a SHA-256 that `write` put there together with what `serialize` gave. That they are for this
-    // engine is checked once more by wasmtime.
+/// Makes code runnable: an entry's, or what this host has just compiled.
+///
+/// # Errors
+///
+/// Code for another engine, or for more than this one has room for.
+pub(super) fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes must be what `Engine::precompile_component` gave, unchanged. Either they come
+    // from a file that only this user can write, in a directory of which the same is true (both were
+    // checked on the open files, and the bytes were read from them before they were looked at); and they
+    // carry a SHA-256 that `write` put there together with what was compiled. Or they come from the
+    // compiler: this program, which nobody else has started, in a process that has ended, by way of a
+    // file that nobody else has ever had open (`compiler::process`). That they are for this engine is
+    // checked once more by wasmtime.
     #[expect(
         unsafe_code,
         reason = "compiled code has to be trusted, and this is our own"

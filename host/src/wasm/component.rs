@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use wasmparser::{Parser, Payload};
@@ -11,6 +12,7 @@ use wasmtime::component::types::ComponentItem;
 use super::engine::{Concurrency, Sandbox};
 use super::guest::Pre;
 use super::typed::{Exports, Interface, Refusal, link, signature};
+use crate::config::{show_duration, show_size};
 
 /// What a component of the generation 0.3 exports.
 const HANDLER_THREE: &str = "wasi:http/handler@0.3";
@@ -66,6 +68,35 @@ pub enum ComponentError {
     /// It exports or imports an interface that can't be called from another service.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It takes longer to compile than it may.
+    #[error(
+        "compiling it takes longer than {}, which is what deploy.compile_timeout allows; raise it in the server's \
+         configuration if this component is to be trusted", show_duration(*.allowed)
+    )]
+    TooLong {
+        /// How long it may take.
+        allowed: Duration,
+    },
+    /// It takes more memory to compile than it may.
+    #[error(
+        "compiling it takes more memory than {}, which is what deploy.compile_memory allows; raise it in the \
+         server's configuration if this component is to be trusted", show_size(*.allowed)
+    )]
+    TooMuchMemory {
+        /// The memory that it may take, in bytes.
+        allowed: u64,
+    },
+    /// The system has no memory to compile it.
+    #[error("there is not enough memory to compile it")]
+    NoMemory,
+    /// What compiles has failed.
+    #[error(
+        "the process that compiles failed: {0}; replace the file, or touch it, to have it tried again"
+    )]
+    Compiler(String),
+    /// Nobody waits for it any more.
+    #[error("it was given up before it was compiled: the host is shutting down")]
+    Canceled,
     /// The host has no engine for it.
     #[error("this host can't run components of its kind: {0:#}")]
     NoEngine(#[from] anyhow::Error),
@@ -126,19 +157,7 @@ impl Sandbox {
 
     /// Validates and compiles, for the engine that suits it.
     pub(super) fn build(&self, bytes: &[u8]) -> Result<Code, ComponentError> {
-        check_preamble(bytes)?;
-        let (first, second) = if exports_three(bytes) {
-            (Concurrency::On, Concurrency::Off)
-        } else {
-            (Concurrency::Off, Concurrency::On)
-        };
-        match self.build_for(first, bytes) {
-            // it may use async and yet answer 0.2
-            Err(ComponentError::Invalid(error)) => self
-                .build_for(second, bytes)
-                .map_err(|_| ComponentError::Invalid(error)),
-            outcome => outcome,
-        }
+        in_turn(bytes, |concurrency| self.build_for(concurrency, bytes))
     }
 
     fn build_for(&self, concurrency: Concurrency, bytes: &[u8]) -> Result<Code, ComponentError> {
@@ -229,6 +248,27 @@ impl Code {
     }
 }
 
+/// Makes something of a component for the engine that suits it, and if it is not valid there, for the
+/// other one.
+pub(super) fn in_turn<T>(
+    bytes: &[u8],
+    make: impl Fn(Concurrency) -> Result<T, ComponentError>,
+) -> Result<T, ComponentError> {
+    check_preamble(bytes)?;
+    let (first, second) = if exports_three(bytes) {
+        (Concurrency::On, Concurrency::Off)
+    } else {
+        (Concurrency::Off, Concurrency::On)
+    };
+    match make(first) {
+        // it may use async and yet answer 0.2
+        Err(ComponentError::Invalid(error)) => {
+            make(second).map_err(|_| ComponentError::Invalid(error))
+        }
+        outcome => outcome,
+    }
+}
+
 /// Whether the component exports a handler of the generation 0.3, as far as its bytes can be read.
 fn exports_three(bytes: &[u8]) -> bool {
     let mut depth = 0;
@@ -250,7 +290,7 @@ fn exports_three(bytes: &[u8]) -> bool {
 
 /// The first eight bytes tell a component from a module and from anything else (component model,
 /// `Binary.md`).
-fn check_preamble(bytes: &[u8]) -> Result<(), ComponentError> {
+pub(super) fn check_preamble(bytes: &[u8]) -> Result<(), ComponentError> {
     match bytes {
         [] => Err(ComponentError::NotWasm("the file is empty")),
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),

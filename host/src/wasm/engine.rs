@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::state::State;
-use super::{config, keyvalue};
+use super::{config, keyvalue, logging};
 use crate::config::Sandbox as Limits;
 
 /// How often a running guest is looked at. A guest past its deadline ends at most this late, plus
@@ -36,7 +37,8 @@ pub(super) struct Runtime {
 }
 
 /// Whether the guests of an engine can be called while another call is going on in them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Concurrency {
     /// `wasi:http` 0.3, and the component model's async.
     On,
@@ -103,6 +105,18 @@ impl Runtime {
     }
 }
 
+/// An engine that only compiles, and needs no room for instances. What it compiles, the engine of that
+/// kind in a [`Sandbox`] can run.
+///
+/// # Errors
+///
+/// A processor that nothing can be compiled for.
+pub(super) fn compiling_engine(concurrency: Concurrency) -> Result<Engine> {
+    Engine::new(&engine_config(None, concurrency))
+        .map_err(anyhow::Error::from)
+        .context("the WebAssembly engine could not be made")
+}
+
 fn engine_config(pool: Option<&Limits>, concurrency: Concurrency) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
@@ -158,6 +172,7 @@ fn linker(engine: &Engine, concurrency: Concurrency) -> Result<Linker<State>> {
     }
     keyvalue::add_to_linker(&mut linker)?;
     config::add_to_linker(&mut linker)?;
+    logging::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

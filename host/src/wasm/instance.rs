@@ -23,12 +23,14 @@ use super::state::{Blueprint, Reach, State};
 use super::typed::{CallFailed, Links};
 use super::watch::{ClientsGone, DeadlinePassed, Watch};
 use super::{proxy2, proxy3};
-use crate::config::{Isolation, Log, Manifest, ServiceName};
+use crate::config::{Isolation, Log, Manifest};
 use crate::dispatch::AttemptError;
 use crate::service::exit::{Exit, ExitReason, InstanceId};
 use crate::service::launch::{Ended, Launch, Seat};
 use crate::service::lease::Lease;
 use crate::service::mailbox::Inbox;
+use crate::service::{ReleaseInfo, short};
+use crate::telemetry::logbook::Pages;
 
 /// Bytes that one host call may copy out of a guest: lists and strings of arguments.
 const MAX_HOST_CALL_BYTES: usize = 16 << 20;
@@ -68,10 +70,10 @@ impl Launcher {
     pub fn new(
         sandbox: Arc<Sandbox>,
         component: Component,
-        service: &ServiceName,
+        release: &ReleaseInfo,
         manifest: &Manifest,
         manifest_file: &str,
-        log: &Log,
+        log: (&Log, Pages),
         reach: Reach,
     ) -> Self {
         let isolation = manifest.isolation;
@@ -83,14 +85,16 @@ impl Launcher {
             _ => NonZeroUsize::MIN,
         };
         let blueprint = Blueprint {
-            service: service.to_string().into(),
+            service: release.service.to_string().into(),
+            release: short(&release.digest).into(),
+            pages: log.1,
             manifest_file: manifest_file.into(),
             grants: Arc::new(manifest.grants.clone()),
             network: reach.network.partition(),
             reach,
             links: Links::default(),
             memory: manifest.limits.memory,
-            log: log.clone(),
+            log: log.0.clone(),
         };
         Self(Arc::new(Maker {
             _sandbox: sandbox,

@@ -2,17 +2,19 @@
 //!
 //! A thousand services may well be the same file under a thousand names: they share one component,
 //! its code in memory included, for as long as one of them uses it. What isn't in memory may be in
-//! the [`Cache`]; what isn't there either is compiled and put there.
+//! the [`Cache`]; what isn't there either is compiled, by the [`Compiler`], and put there.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use tracing::debug;
 
-use super::cache::Cache;
+use super::cache::{Cache, deserialize};
+use super::compiler::{Canceled, Compiler};
 use super::component::{Code, Component, ComponentError, Facts, Generation};
 use super::engine::{Concurrency, Sandbox};
 use super::guest::Pre;
@@ -21,12 +23,19 @@ use super::guest::Pre;
 pub struct Library {
     sandbox: Arc<Sandbox>,
     cache: Option<Cache>,
+    compiler: Compiler,
     places: Mutex<HashMap<Arc<str>, Arc<Place>>>,
 }
 
-/// Where one component stands. It is locked while the component is made, so that whoever wants the
-/// same one waits for it rather than make another.
-type Place = Mutex<Option<Lent>>;
+/// Where one component stands.
+#[derive(Default)]
+struct Place {
+    /// Locked while the component is made, so that whoever wants the same one waits for it rather than
+    /// make another.
+    lent: Mutex<Option<Lent>>,
+    /// It is being made by compiling it, which may take a minute.
+    compiling: AtomicBool,
+}
 
 /// A component that others use.
 struct Lent {
@@ -38,56 +47,75 @@ struct Lent {
 impl Library {
     /// A library of components for this sandbox. `cache` is the directory where compiled code is
     /// kept, and how many bytes of it.
-    pub fn new(sandbox: Arc<Sandbox>, cache: Option<(PathBuf, u64)>) -> Self {
+    pub fn new(sandbox: Arc<Sandbox>, cache: Option<(PathBuf, u64)>, compiler: Compiler) -> Self {
         let cache = cache.map(|(path, most)| Cache::new(path, most, sandbox.plain_engine()));
         Self {
             sandbox,
             cache,
+            compiler,
             places: Mutex::default(),
         }
     }
 
-    /// The component with this SHA-256, if it needn't be compiled. Reads files, and waits if it is
-    /// just being compiled: not for an async thread.
+    /// The component with this SHA-256, if it needn't be compiled, nor is just being compiled. Reads
+    /// files: not for an async thread.
     pub fn find(&self, digest: &Arc<str>) -> Option<Component> {
-        self.lend(digest, || self.load(digest).and_then(Result::ok).ok_or(()))
+        let place = self.place(digest);
+        if place.compiling.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.lend(&place, || self.load(digest).and_then(Result::ok).ok_or(()))
             .ok()
     }
 
     /// The component that these bytes are, whose SHA-256 is `digest`; compiled if it has to be, which
-    /// takes seconds of CPU: not for an async thread.
+    /// takes seconds, unless that is canceled: not for an async thread.
     ///
     /// # Errors
     ///
     /// Why this host can't run it, in words for its author.
-    pub fn compile(&self, digest: &Arc<str>, bytes: &[u8]) -> Result<Component, ComponentError> {
-        self.lend(digest, || match self.load(digest) {
-            Some(loaded) => loaded,
-            None => self.make(digest, bytes),
+    pub fn compile(
+        &self,
+        digest: &Arc<str>,
+        bytes: &[u8],
+        canceled: &Canceled,
+    ) -> Result<Component, ComponentError> {
+        let place = self.place(digest);
+        self.lend(&place, || {
+            if let Some(loaded) = self.load(digest) {
+                return loaded;
+            }
+            place.compiling.store(true, Ordering::Relaxed);
+            let made = self.make(digest, bytes, canceled);
+            place.compiling.store(false, Ordering::Relaxed);
+            made
         })
     }
 
-    /// What stands at its place, or what `make` puts there.
+    fn place(&self, digest: &Arc<str>) -> Arc<Place> {
+        Arc::clone(self.places.lock().entry(Arc::clone(digest)).or_default())
+    }
+
+    /// What stands at a place, or what `make` puts there.
     fn lend<E>(
         &self,
-        digest: &Arc<str>,
+        place: &Place,
         make: impl FnOnce() -> Result<Component, E>,
     ) -> Result<Component, E> {
-        let place = Arc::clone(self.places.lock().entry(Arc::clone(digest)).or_default());
-        let mut place = place.lock();
-        if let Some(component) = place.as_ref().and_then(Lent::get) {
+        let mut lent = place.lent.lock();
+        if let Some(component) = lent.as_ref().and_then(Lent::get) {
             return Ok(component);
         }
         self.sweep();
         let component = make()?;
-        *place = Some(Lent::of(&component));
+        *lent = Some(Lent::of(&component));
         Ok(component)
     }
 
     /// Forgets the places of components that nobody uses any more, nor is about to.
     fn sweep(&self) {
         self.places.lock().retain(|_, place| {
-            Arc::strong_count(place) > 1 || place.lock().as_ref().and_then(Lent::get).is_some()
+            Arc::strong_count(place) > 1 || place.lent.lock().as_ref().and_then(Lent::get).is_some()
         });
     }
 
@@ -105,17 +133,26 @@ impl Library {
         Some(self.sandbox.link(&code))
     }
 
-    fn make(&self, digest: &str, bytes: &[u8]) -> Result<Component, ComponentError> {
+    fn make(
+        &self,
+        digest: &Arc<str>,
+        bytes: &[u8],
+        canceled: &Canceled,
+    ) -> Result<Component, ComponentError> {
         let start = Instant::now();
-        let code = self.sandbox.build(bytes)?;
-        let component = self.sandbox.link(&code)?;
+        let compiled = self.compiler.compile(digest, bytes, canceled)?;
+        let concurrency = compiled.concurrency;
+        let engine = &self.sandbox.runtime(concurrency)?.engine;
+        let code = deserialize(engine, &compiled.code)
+            .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+        let component = self.sandbox.link(&Code { code, concurrency })?;
         debug!(
-            digest,
+            %digest,
             seconds = start.elapsed().as_secs_f64(),
             "a component was compiled"
         );
         if let Some(cache) = &self.cache {
-            cache.store(&key(digest, code.concurrency), &code.code);
+            cache.store(&key(digest, concurrency), &compiled.code);
         }
         Ok(component)
     }
@@ -150,8 +187,14 @@ impl Lent {
 #[cfg(test)]
 mod tests {
     use super::super::cache::tests::service;
+    use super::super::compiler::cancellation;
     use super::*;
     use crate::config::Sandbox as Limits;
+
+    fn compile(library: &Library, bytes: &[u8]) -> Result<Component, ComponentError> {
+        let (_guard, canceled) = cancellation().unwrap();
+        library.compile(&digest(), bytes, &canceled)
+    }
 
     fn library(cache: Option<PathBuf>) -> Library {
         let limits = Limits {
@@ -159,7 +202,11 @@ mod tests {
             ..Limits::default()
         };
         let cache = cache.map(|path| (path, 1 << 30));
-        Library::new(Sandbox::new(&limits).unwrap(), cache)
+        Library::new(
+            Sandbox::new(&limits).unwrap(),
+            cache,
+            Compiler::in_process(),
+        )
     }
 
     fn digest() -> Arc<str> {
@@ -171,9 +218,9 @@ mod tests {
         let library = library(None);
         let wasm = service("a");
         assert!(library.find(&digest()).is_none());
-        let one = library.compile(&digest(), &wasm).unwrap();
+        let one = compile(&library, &wasm).unwrap();
         // not even looked at
-        let two = library.compile(&digest(), b"").unwrap();
+        let two = compile(&library, b"").unwrap();
         assert!(Arc::ptr_eq(&one.pre, &two.pre));
         assert!(Arc::ptr_eq(&one.pre, &library.find(&digest()).unwrap().pre));
 
@@ -189,7 +236,7 @@ mod tests {
         let wasm = service("a");
         let made: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| library.compile(&digest(), &wasm).unwrap()))
+                .map(|_| scope.spawn(|| compile(&library, &wasm).unwrap()))
                 .collect();
             threads
                 .into_iter()
@@ -200,13 +247,20 @@ mod tests {
     }
 
     #[test]
+    fn nobody_who_only_looks_waits_for_a_compiler() {
+        let library = library(None);
+        let place = library.place(&digest());
+        place.compiling.store(true, Ordering::Relaxed);
+        let _making = place.lent.lock();
+        assert!(library.find(&digest()).is_none());
+    }
+
+    #[test]
     fn the_next_process_finds_what_this_one_compiled() {
         let directory = tempfile::tempdir().unwrap();
         let cache = directory.path().join("compiled");
         let wasm = service("a");
-        let before = library(Some(cache.clone()))
-            .compile(&digest(), &wasm)
-            .unwrap();
+        let before = compile(&library(Some(cache.clone())), &wasm).unwrap();
         let after = library(Some(cache)).find(&digest()).unwrap();
         assert_eq!(after.generation, before.generation);
         assert_eq!(after.facts, before.facts);
@@ -218,7 +272,7 @@ mod tests {
         let cache = directory.path().join("compiled");
         let library = library(Some(cache.clone()));
         let no_service = b"\0asm\x0d\0\x01\0";
-        assert!(library.compile(&digest(), no_service).is_err());
+        assert!(compile(&library, no_service).is_err());
         assert_eq!(std::fs::read_dir(cache).unwrap().count(), 0);
     }
 }

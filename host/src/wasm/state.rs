@@ -7,6 +7,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::active::Active;
+use super::journal::Journal;
 use super::limits::MemoryLimit;
 use super::outbound::Outbound;
 use super::refusals::Refusals;
@@ -19,6 +20,7 @@ use crate::network::Network;
 use crate::service::exit::InstanceId;
 use crate::service::lease::Vitals;
 use crate::service::meter::Meter;
+use crate::telemetry::logbook::{Pages, Source};
 
 /// Handles that a guest may hold at once: streams, headers, bodies, buckets.
 const MAX_HANDLES: usize = 10_000;
@@ -41,6 +43,10 @@ pub struct Reach {
 pub(super) struct Blueprint {
     /// The service, for logs.
     pub service: Arc<str>,
+    /// The first digits of the release's digest.
+    pub release: Arc<str>,
+    /// What its guests write.
+    pub pages: Pages,
     /// The manifest that a refused call names.
     pub manifest_file: Arc<str>,
     /// What the guest may do.
@@ -65,6 +71,7 @@ pub(super) struct State {
     pub(super) memory: MemoryLimit,
     pub(super) refusals: Refusals,
     pub(super) meter: Arc<Meter>,
+    pub(super) journal: Arc<Journal>,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
@@ -81,9 +88,10 @@ impl State {
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        let log = |stream| GuestLog::new(blueprint, instance, stream);
+        let journal = Journal::new(blueprint, instance, active.clone());
+        let log = |source| GuestLog::new(&journal, source);
         let mut wasi = WasiCtxBuilder::new();
-        wasi.stdout(log("stdout")).stderr(log("stderr"));
+        wasi.stdout(log(Source::Stdout)).stderr(log(Source::Stderr));
         wasi.max_random_size(MAX_RANDOM);
         wasi.allow_tcp(false).allow_udp(false);
         for (name, value) in &blueprint.grants.env {
@@ -94,6 +102,7 @@ impl State {
             memory: MemoryLimit::new(blueprint.memory, vitals),
             refusals: Refusals::default(),
             meter,
+            journal,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             outbound: Outbound::new(Arc::clone(blueprint), active.clone()),

@@ -17,18 +17,21 @@ use tokio::time::Instant;
 use wharf::body::{ReplayBody, empty};
 use wharf::calls::Calls;
 use wharf::config::{Config, Isolation, Manifest, ServiceName};
-use wharf::dispatch::{Job, RequestId, Work};
+use wharf::dispatch::{Job, Noted, RequestId, Work};
 use wharf::keyvalue::EmbeddedStore;
 use wharf::network::{Network, Settings};
 use wharf::router::{Pattern, Table};
 use wharf::service::balance::{Load, choose};
 use wharf::service::exit::{Exit, ExitReason};
 use wharf::service::gate::Gate;
+use wharf::service::lane::Lane;
 use wharf::service::launch::{Ended, Launch, Seat};
 use wharf::service::pool::{Pool, PoolLimits};
 use wharf::service::quarantine::Ward;
 use wharf::service::supervisor::{Crew, Supervisor};
 use wharf::service::{Ledger, Release, ReleaseInfo, Service};
+use wharf::telemetry::logbook::Logbook;
+use wharf::telemetry::otlp::Tracer;
 use wharf::wasm::{Launcher, Reach, Sandbox};
 use wharf_tests::build::{build_guests, root};
 
@@ -81,7 +84,10 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(manifest: Manifest, launcher: impl FnOnce(&Manifest) -> Arc<dyn Launch>) -> Self {
+    fn new(
+        manifest: Manifest,
+        launcher: impl FnOnce(&Manifest, &ReleaseInfo) -> Arc<dyn Launch>,
+    ) -> Self {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
@@ -90,6 +96,7 @@ impl Scene {
         let service = Service::new(name("bench"), &ledger);
         let info = Arc::new(ReleaseInfo {
             service: service.name.clone(),
+            revision: 1,
             digest: "d".into(),
             made: SystemTime::now(),
         });
@@ -97,7 +104,7 @@ impl Scene {
         let supervisor = runtime.block_on(async {
             let (supervisor, warm) = Supervisor::start(Crew {
                 pool: Arc::clone(&pool),
-                launcher: launcher(&manifest),
+                launcher: launcher(&manifest, &info),
                 count: manifest.instances.count,
                 restart: manifest.restart.clone(),
                 release: Arc::clone(&info),
@@ -132,7 +139,9 @@ impl Scene {
                 head: request.into_parts().0,
                 body: ReplayBody::new(empty(), 0, 0),
                 deadline: Instant::now() + Duration::from_secs(30),
+                lane: Lane::default(),
                 caller: None,
+                noted: Noted::default(),
             };
             let answer = self.service.dispatch(&self.release, &job);
             self.runtime.block_on(answer).expect("there is an answer")
@@ -172,7 +181,7 @@ impl Launch for Echoes {
 /// The way of a job to an instance and back, without the instance.
 #[divan::bench]
 fn dispatch(bencher: Bencher<'_, '_>) {
-    Scene::new(manifest(Isolation::Instance), |_| Arc::new(Echoes)).bench(bencher);
+    Scene::new(manifest(Isolation::Instance), |_, _| Arc::new(Echoes)).bench(bencher);
 }
 
 /// The same with a real guest behind it.
@@ -193,20 +202,20 @@ fn guest_scene(guest: &str, isolation: Isolation) -> Scene {
     let config = Config::default();
     let data = tempfile::tempdir().expect("there is a place for data");
     let keyvalue = EmbeddedStore::open(data.path()).expect("the store opens");
-    Scene::new(manifest(isolation), |manifest| {
+    Scene::new(manifest(isolation), |manifest, info| {
         let sandbox = Sandbox::new(&config.sandbox).expect("there is an engine");
         let component = sandbox.compile(&bytes).expect("the guest compiles");
-        let service = name("bench");
+        let pages = Logbook::default().open(&info.service);
         Arc::new(Launcher::new(
             sandbox,
             component,
-            &service,
+            info,
             manifest,
             "bench.toml",
-            &config.log,
+            (&config.log, pages),
             Reach {
                 keyvalue: Arc::new(keyvalue),
-                calls: Calls::new(Arc::default()),
+                calls: Calls::new(Arc::default(), Tracer::off()),
                 network: Network::new(Settings::default()).expect("there is TLS"),
             },
         ))

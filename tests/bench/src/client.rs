@@ -31,6 +31,20 @@ pub(crate) fn get(addr: SocketAddr, target: &str) -> Result<Reply> {
     good(request(addr, Method::GET, target, b"")?)
 }
 
+/// Asks an operator's listener for what needs its token, and wants a 200.
+pub(crate) fn ask(addr: SocketAddr, target: &str, token: &str) -> Result<Reply> {
+    wait(async {
+        let mut connection = connect(addr).await?;
+        let request = head(addr, Method::GET, target);
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let request = request.body(Full::new(Bytes::new()))?;
+        let response = connection.send_request(request).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        good(Reply { status, body })
+    })
+}
+
 /// Posts, and wants a 200.
 pub(crate) fn post(addr: SocketAddr, target: &str, body: &'static [u8]) -> Result<Reply> {
     good(request(addr, Method::POST, target, body)?)

@@ -27,8 +27,8 @@ const WARM_UP: usize = 200;
 const REQUESTS: u32 = 500;
 /// Deadlines are out of place on so slow a machine.
 const MANIFEST: &str = "[limits]\nstart = \"10m\"\ntimeout = \"10m\"\n";
-/// A pool of sandboxes that fits into the address space which valgrind can give.
-const SETTINGS: &str = "[sandbox]\nmax_instances = 6\n";
+/// A pool of sandboxes that fits into the address space which valgrind can give; and compiling is slow, too.
+const SETTINGS: &str = "[sandbox]\nmax_instances = 6\n[deploy]\ncompile_timeout = \"10m\"\n";
 
 /// What is counted.
 #[derive(Clone, Copy)]
@@ -90,15 +90,18 @@ fn count(workload: Workload, server: Server) -> Result<Profile> {
     control(&process, "--zero")?;
     client::repeat(home.addr, workload, usize::try_from(REQUESTS)?)?;
     control(&process, "--dump")?;
-    Profile::read(&fs::read_to_string(home.path().join("counted.1"))?)
+    let counted = format!("counted.{}.1", process.id());
+    Profile::read(&fs::read_to_string(home.path().join(counted))?)
 }
 
-/// A server under valgrind, which at first doesn't count: compiling goes faster so.
+/// A server under valgrind, which at first doesn't count. The process that compiles is under it, too: it is
+/// to compile for the processor that valgrind shows.
 fn watched(server: &Command, dir: &Path) -> Command {
     let mut command = Command::new("valgrind");
     command
         .args(["--tool=callgrind", "--instr-atstart=no"])
-        .arg("--callgrind-out-file=counted")
+        .arg("--trace-children=yes")
+        .arg(format!("--callgrind-out-file={}/counted.%p", dir.display()))
         .arg(server.get_program())
         .args(server.get_args())
         .current_dir(dir)

@@ -111,7 +111,8 @@ async fn has_target(target: &str, directory: &Path) -> Result<bool> {
     Ok(has_std(Path::new(libraries.trim_end())))
 }
 
-fn has_std(directory: &Path) -> bool {
+/// Whether a directory of libraries has the standard one.
+pub(in crate::cli) fn has_std(directory: &Path) -> bool {
     let is_std = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with("libstd-");
     fs::read_dir(directory).is_ok_and(|entries| entries.flatten().any(is_std))
 }

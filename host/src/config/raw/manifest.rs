@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::WASM_PAGE;
 use super::decode::{decode, section};
 use super::grants::RawGrants;
+use super::rollout::RawRollout;
 use super::section::{LONGEST, SHORTEST, Section};
 use super::units::{Count, Limit, OrOff, Size, Span, show_duration, show_size};
 use crate::config::{
@@ -51,6 +52,7 @@ pub(in crate::config) fn manifest(
             .check(Section::new(file, "grants"), environment)?,
         failover: raw.failover.check(Section::new(file, "failover"))?,
         restart: raw.restart.check(Section::new(file, "restart"))?,
+        rollout: raw.rollout.check(Section::new(file, "rollout"))?,
     })
 }
 
@@ -70,6 +72,8 @@ struct RawManifest {
     failover: RawFailover,
     #[serde(deserialize_with = "section")]
     restart: RawRestart,
+    #[serde(deserialize_with = "section")]
+    rollout: RawRollout,
 }
 
 #[derive(Default, Deserialize)]

@@ -4,12 +4,14 @@
 mod decode;
 mod grants;
 mod manifest;
+mod rollout;
 mod section;
 mod server;
 mod units;
 
 pub(super) use manifest::manifest;
 pub(super) use server::server;
+pub(crate) use units::{show_duration, show_size};
 
 /// One page of a WebAssembly memory, the least that an instance can be given.
 const WASM_PAGE: u64 = 64 << 10;

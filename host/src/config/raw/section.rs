@@ -98,13 +98,13 @@ impl<'a> Section<'a> {
     }
 
     /// A number of bytes within `allowed`, or the `default`.
-    pub(super) fn size(
+    pub(super) fn size<T: Whole>(
         &self,
         key: &str,
         written: Option<Size>,
-        default: usize,
+        default: T,
         allowed: RangeInclusive<u64>,
-    ) -> Result<usize, ConfigError> {
+    ) -> Result<T, ConfigError> {
         match written {
             None => Ok(default),
             Some(Size(bytes)) => convert(bytes, &allowed)

@@ -11,7 +11,9 @@ use super::decode::{decode, section};
 use super::section::{LONGEST, SHORTEST, Section};
 use super::units::{Count, OrOff, Size, Span};
 use super::{WASM_MAX, WASM_PAGE};
-use crate::config::{Config, ConfigError, Deploy, Drain, Http, Log, LogFormat, Sandbox};
+use crate::config::{
+    AccessLog, AccessOutput, Config, ConfigError, Deploy, Drain, Http, Log, LogFormat, Sandbox,
+};
 
 /// Decodes and checks the text of a configuration file.
 pub(in crate::config) fn server(file: &Path, text: &str) -> Result<Config, ConfigError> {
@@ -28,6 +30,7 @@ pub(in crate::config) fn server(file: &Path, text: &str) -> Result<Config, Confi
         deploy: raw.deploy.check(Section::new(file, "deploy"))?,
         sandbox: raw.sandbox.check(Section::new(file, "sandbox"))?,
         log: raw.log.check(Section::new(file, "log"))?,
+        access_log: raw.access_log.check(Section::new(file, "access_log"))?,
     })
 }
 
@@ -48,6 +51,8 @@ struct RawConfig {
     sandbox: RawSandbox,
     #[serde(deserialize_with = "section")]
     log: RawLog,
+    #[serde(deserialize_with = "section")]
+    access_log: RawAccessLog,
 }
 
 #[derive(Default, Deserialize)]
@@ -73,8 +78,11 @@ struct RawDeploy {
     quiet: Option<Span>,
     max_component_size: Option<Size>,
     parallel_compiles: Option<Count>,
+    compile_timeout: Option<Span>,
+    compile_memory: Option<Size>,
     drain: Option<Span>,
     compile_cache: Option<OrOff<Size>>,
+    keep_releases: Option<Count>,
 }
 
 #[derive(Default, Deserialize)]
@@ -91,6 +99,13 @@ struct RawLog {
     level: Option<String>,
     guest_lines_per_second: Option<Count>,
     guest_line_bytes: Option<Size>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawAccessLog {
+    output: Option<String>,
+    format: Option<LogFormat>,
 }
 
 impl RawHttp {
@@ -165,6 +180,19 @@ impl RawDeploy {
                 default.parallel_compiles,
                 1..=64,
             )?,
+            compile_timeout: at.duration(
+                "compile_timeout",
+                self.compile_timeout,
+                default.compile_timeout,
+                SHORTEST..=LONGEST,
+            )?,
+            // the compiler itself takes a part of the least
+            compile_memory: at.size(
+                "compile_memory",
+                self.compile_memory,
+                default.compile_memory,
+                64 << 20..=1 << 40,
+            )?,
             drain: at.duration("drain", self.drain, default.drain, Duration::ZERO..=LONGEST)?,
             // less than the code of one component would keep nothing
             compile_cache: at.size_or_off(
@@ -172,6 +200,13 @@ impl RawDeploy {
                 self.compile_cache,
                 default.compile_cache,
                 1 << 20..=1 << 40,
+            )?,
+            // the running one, and one to go back to
+            keep_releases: at.whole(
+                "keep_releases",
+                self.keep_releases,
+                default.keep_releases,
+                2..=1000,
             )?,
         })
     }
@@ -226,6 +261,28 @@ impl RawLog {
                 default.guest_line_bytes,
                 64..=1 << 20,
             )?,
+        })
+    }
+}
+
+impl RawAccessLog {
+    fn check(self, at: Section<'_>) -> Result<AccessLog, ConfigError> {
+        let default = AccessLog::default();
+        let output = match self.output.as_deref() {
+            None => default.output,
+            Some("off") => AccessOutput::Off,
+            Some("stdout") => AccessOutput::Stdout,
+            Some("stderr") => AccessOutput::Stderr,
+            Some("") => {
+                let problem =
+                    "is empty; allowed: \"off\", \"stdout\", \"stderr\", or the path of a file";
+                return Err(at.refuse("output", problem));
+            }
+            Some(path) => AccessOutput::File(path.into()),
+        };
+        Ok(AccessLog {
+            output,
+            format: self.format.unwrap_or(default.format),
         })
     }
 }

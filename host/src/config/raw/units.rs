@@ -72,7 +72,7 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// Writes a duration in the largest unit that shows it as a whole number.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     match TIME_UNITS
         .iter()
@@ -84,7 +84,7 @@ pub(super) fn show_duration(duration: Duration) -> String {
 }
 
 /// Writes a number of bytes in the largest binary unit that shows it as a whole number.
-pub(super) fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     match SIZE_UNITS
         .iter()
         .find(|(_, unit)| bytes.is_multiple_of(*unit))

@@ -1,31 +1,37 @@
 //! From what was judged to what is served.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::task::JoinError;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::error;
 
 use super::terms::Terms;
-use super::{Controller, Ended, Entry};
+use super::{Controller, Ended};
 use crate::config::ServiceName;
 use crate::deploy::agreement::Disagreement;
 use crate::deploy::fingerprint::Fingerprint;
+use crate::deploy::operator::{Outcome, Progress};
 use crate::deploy::prepare::{Judged, Warm};
+use crate::deploy::releases::State;
 use crate::exchange::Target;
-use crate::router::{Conflict, Table};
-use crate::service::{Release, Service};
+use crate::router::Table;
+use crate::service::Release;
+use crate::telemetry::events::{Event, Stage};
 use crate::wasm::typed::Bindings;
 
 /// A warm release that is to be published.
 pub(super) struct Candidate {
     pub(super) name: ServiceName,
-    fingerprint: Option<Fingerprint>,
+    pub(super) fingerprint: Option<Fingerprint>,
     pub(super) warm: Warm,
     /// Whom it calls; known once all is there that it needs.
     pub(super) bindings: Bindings,
+    /// It comes from the services directory, not from what is kept.
+    pub(super) from_files: bool,
+    /// It has been tried and did well.
+    pub(super) proven: bool,
 }
 
 impl Candidate {
@@ -50,6 +56,17 @@ impl Controller {
                     warm.extend(self.on_judged(judged));
                 }
                 Ok(Ended::Drained(name)) => self.on_drained(&name),
+                Ok(Ended::Tried(name, canary, found)) => {
+                    warm.extend(self.on_tried(&name, &canary, found));
+                }
+                Ok(Ended::Watched {
+                    name,
+                    release,
+                    good,
+                    found,
+                }) => {
+                    self.on_watched(&name, &release, good, found);
+                }
                 Err(error) => error!(%error, "a deploy task failed"),
             }
         }
@@ -61,46 +78,22 @@ impl Controller {
     /// Whether the last look found something else than what was judged. Files that couldn't be read
     /// are tried again by the watcher's slow tick.
     fn is_outdated(&self, judged: &Judged) -> bool {
-        let found = self.found.settled.get(&judged.name);
+        let found = self.found.settled.get(&judged.service.name);
         let found = found.map(|sighting| &sighting.fingerprint);
-        judged.fingerprint.is_some() && judged.fingerprint.as_ref() != found
+        judged.from_files && judged.fingerprint.is_some() && judged.fingerprint.as_ref() != found
     }
 
     fn on_drained(&mut self, name: &ServiceName) {
         let entry = self.entries.get(name);
         if entry.is_some_and(|entry| entry.known.leaving) {
             self.entries.remove(name);
+            self.workshop.ledger.logbook.forget(name);
             self.publish_catalog();
         }
     }
 
-    /// Notes a judgement. A release that is warm is given back, to be published.
-    fn on_judged(&mut self, judged: Judged) -> Option<Candidate> {
-        let Judged {
-            name,
-            fingerprint,
-            outcome,
-        } = judged;
-        let entry = self.entries.get_mut(&name)?;
-        entry.known.judged.clone_from(&fingerprint);
-        entry.conflicted = false;
-        match outcome {
-            Ok(warm) => Some(Candidate {
-                name,
-                fingerprint,
-                warm,
-                bindings: Bindings::new(),
-            }),
-            Err(error) => {
-                refuse(&entry.service, &format!("{error:#}"));
-                self.decided(&name);
-                None
-            }
-        }
-    }
-
     /// What was prepared is live or refused.
-    fn decided(&mut self, name: &ServiceName) {
+    pub(super) fn decided(&mut self, name: &ServiceName) {
         if let Some(entry) = self.entries.get_mut(name) {
             entry.known.preparing = false;
         }
@@ -139,6 +132,7 @@ impl Controller {
         if warm.is_empty() {
             return false;
         }
+        let warm = self.try_first(warm);
         match self.table_with(&warm) {
             Ok(table) => {
                 self.go_live(warm, table);
@@ -161,50 +155,101 @@ impl Controller {
         }
     }
 
+    /// Gives releases that have to stand up to others a share of the requests. Gives the others back.
+    fn try_first(&mut self, warm: Vec<Candidate>) -> Vec<Candidate> {
+        let mut at_once = Vec::new();
+        for candidate in warm {
+            let rollout = candidate.warm.release.manifest.rollout.clone();
+            let runs = self
+                .entries
+                .get(&candidate.name)
+                .is_some_and(|entry| entry.live.is_some());
+            match rollout {
+                Some(rollout) if runs && candidate.from_files && !candidate.proven => {
+                    // it would be for nothing if it couldn't take over
+                    match self.table_with(std::slice::from_ref(&candidate)) {
+                        Ok(_) => self.start_canary(candidate, &rollout),
+                        Err(conflict) => self.refuse_for_now(&candidate, &conflict),
+                    }
+                }
+                _ => at_once.push(candidate),
+            }
+        }
+        at_once
+    }
+
     fn go_live(&mut self, warm: Vec<Candidate>, table: Table<Target>) {
-        let mut replaced = Vec::new();
-        for Candidate {
+        let mut placed = Vec::new();
+        for candidate in warm {
+            let (name, release) = (candidate.name.clone(), Arc::clone(&candidate.warm.release));
+            let content = candidate.fingerprint.clone();
+            let content = content.filter(|_| candidate.from_files);
+            let before = self.put_in_place(candidate);
+            placed.push((name, release, content, before));
+        }
+        self.routes.store(Arc::new(table));
+        for (name, release, content, before) in placed {
+            // who is told of it is answered by it
+            if let Some(entry) = self.entries.get_mut(&name) {
+                let live = Outcome::of(&release.info, Progress::Live);
+                entry.told(content.as_ref(), &Ok(live));
+            }
+            if let Some(before) = before {
+                self.watch(&name, &release, &before);
+                self.retire(name, before);
+            }
+        }
+    }
+
+    /// Makes a release the one of its service. Gives back the one before.
+    fn put_in_place(&mut self, candidate: Candidate) -> Option<Arc<Release>> {
+        let Candidate {
             name,
             fingerprint,
             warm,
             bindings,
-        } in warm
-        {
-            self.decided(&name);
-            let Some(entry) = self.entries.get_mut(&name) else {
-                continue;
-            };
-            let Warm {
-                release,
-                contract,
-                links,
-            } = warm;
-            // before anything is asked of it
-            links.set(bindings.clone());
-            entry.terms = Some(Terms { contract, bindings });
-            entry.known.running = fingerprint;
-            let before = entry.live.replace(Arc::clone(&release));
-            entry.service.publish(Some(Arc::clone(&release)));
-            let routes = release.manifest.routes.iter().map(ToString::to_string);
-            info!(service = %name, digest = %release.info.digest, routes = ?routes.collect::<Vec<_>>(),
-                instances = release.manifest.instances.count.get(), "a release is live");
-            replaced.extend(before.map(|old| (name, old)));
+            from_files,
+            proven,
+        } = candidate;
+        let (events, archive) = (&self.workshop.ledger.events, &self.workshop.archive);
+        let release = warm.release;
+        let event = |stage| Event::deploy(stage).release(&release.info);
+        events.tell(event(Stage::Shifting).say("requests go over to it"));
+        // before anything is asked of it
+        warm.links.set(bindings.clone());
+        let entry = self.entries.get_mut(&name)?;
+        entry.terms = Some(Terms {
+            contract: warm.contract,
+            bindings,
+        });
+        let before = entry.runs(&release, fingerprint, warm.facts);
+        entry.service.publish(Some(Arc::clone(&release)));
+        if proven {
+            entry.service.try_out(None);
         }
-        self.routes.store(Arc::new(table));
-        for (name, old) in replaced {
-            self.retire(name, old);
+        archive.mark(&name, release.info.revision, State::Live, None);
+        let routes = release.manifest.routes.iter().map(ToString::to_string);
+        let routes: Vec<_> = routes.collect();
+        let instances = release.manifest.instances.count;
+        events.tell(event(Stage::Live).say(format!(
+            "release {} is live with {instances} instances at {}",
+            release.info.revision,
+            if routes.is_empty() {
+                "no route".to_owned()
+            } else {
+                routes.join(", ")
+            }
+        )));
+        if !proven {
+            self.end_canary(&name, "another release took over before it was decided");
         }
-    }
-
-    /// Refuses a release that doesn't get along with others, which may change.
-    fn refuse_for_now(&mut self, candidate: &Candidate, why: &dyn Display) {
-        let name = &candidate.name;
-        candidate.abandon();
-        if let Some(entry) = self.entries.get_mut(name) {
-            entry.conflicted = true;
-            refuse(&entry.service, &format!("{name} is not taken: {why}"));
+        if from_files {
+            self.settle_pin(&name);
+        } else {
+            self.pin_to(&name, &release);
         }
-        self.decided(name);
+        self.decided(&name);
+        before
     }
 
     /// Parts releases that lack something of another service: those whose others are being prepared, or
@@ -236,38 +281,6 @@ impl Controller {
             }
         }
         (waiting, refused)
-    }
-
-    /// The table of routes if these releases were those of their services.
-    fn table_with(&self, warm: &[Candidate]) -> Result<Table<Target>, Conflict> {
-        let new: BTreeMap<_, _> = warm
-            .iter()
-            .map(|one| (&one.name, &one.warm.release))
-            .collect();
-        let (served, coming): (Vec<_>, Vec<_>) = self
-            .entries
-            .iter()
-            .partition(|(name, _)| !new.contains_key(name));
-        let served = served
-            .into_iter()
-            .filter_map(|(name, entry)| Some((name, entry, entry.live.as_ref()?)));
-        // what is served comes first, so that a conflict is the newcomer's
-        let coming = coming
-            .into_iter()
-            .filter_map(|(name, entry)| Some((name, entry, *new.get(name)?)));
-        table(served.chain(coming))
-    }
-
-    pub(super) fn publish_routes(&self) {
-        let live = self
-            .entries
-            .iter()
-            .filter_map(|(name, entry)| Some((name, entry, entry.live.as_ref()?)));
-        match table(live) {
-            Ok(table) => self.routes.store(Arc::new(table)),
-            // a part of a table without conflicts has none
-            Err(conflict) => error!(%conflict, "the routes could not be rebuilt"),
-        }
     }
 
     pub(super) fn publish_catalog(&self) {
@@ -302,22 +315,4 @@ impl Controller {
             self.ready.send_replace(true);
         }
     }
-}
-
-/// The table of these services' routes.
-fn table<'a>(
-    live: impl Iterator<Item = (&'a ServiceName, &'a Entry, &'a Arc<Release>)>,
-) -> Result<Table<Target>, Conflict> {
-    Table::build(live.map(|(name, entry, release)| {
-        let target = Target {
-            service: Arc::clone(&entry.service),
-            release: Arc::clone(release),
-        };
-        (name.clone(), release.manifest.routes.clone(), target)
-    }))
-}
-
-fn refuse(service: &Service, message: &str) {
-    warn!(service = %service.name, reason = message, "a file is refused; what was served before still is");
-    service.note_deploy_error(message.to_owned());
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tracing::warn;
 
 use super::{Admission, Evidence, Fingerprint, Limits, Quarantine, Suspicion, Watch};
 use crate::dispatch::{Job, Line};
@@ -68,18 +67,17 @@ impl Ward {
         }
     }
 
-    /// An instance died under a request; `left` of its time was left when the try began, of `all`.
+    /// An instance died under a request; `left` of its time was left when the try began, of `all`. Tells if it
+    /// is quarantined for that, and what it is.
     pub(in crate::service) fn died(
         &self,
         job: &Job,
         instance: InstanceId,
         death: Death,
         (left, all): (Duration, Duration),
-    ) {
-        let Some(quarantine) = &self.quarantine else {
-            return;
-        };
-        let Some(print) = self.print(job) else { return };
+    ) -> Option<String> {
+        let quarantine = self.quarantine.as_ref()?;
+        let print = self.print(job)?;
         let suspicion = Suspicion {
             now: self.born.elapsed(),
             instance,
@@ -87,9 +85,8 @@ impl Ward {
             hindered: left < all.mul_f64(0.9),
         };
         let line = Line::new(&job.head);
-        if quarantine.lock().died(&print, &line, &suspicion) {
-            warn!(request = %job.id, %line, fingerprint = %print, "a request ended one instance after the other; it is quarantined");
-        }
+        let quarantined = quarantine.lock().died(&print, &line, &suspicion);
+        quarantined.then(|| format!("{line} ended one instance after the other; requests like it are refused for a while"))
     }
 
     /// What is held against whom, the latest first.

@@ -28,17 +28,17 @@ pub(crate) fn service(mark: &str) -> Vec<u8> {
 struct Fixture {
     directory: TempDir,
     engine: Engine,
-    component: Component,
+    code: Vec<u8>,
 }
 
 impl Fixture {
     fn new() -> Self {
         let engine = Engine::default();
-        let component = Component::from_binary(&engine, &service("a")).unwrap();
+        let code = engine.precompile_component(&service("a")).unwrap();
         Self {
             directory: tempfile::tempdir().unwrap(),
             engine,
-            component,
+            code,
         }
     }
 
@@ -53,7 +53,7 @@ impl Fixture {
     /// A cache that has one entry, and where that is.
     fn with_one(&self) -> (Cache, PathBuf) {
         let cache = self.cache(1 << 30);
-        cache.store("one", &self.component);
+        cache.store("one", &self.code);
         let file = self.path().join(cache.name("one"));
         (cache, file)
     }
@@ -102,9 +102,9 @@ fn code_for_other_settings_is_not_found() {
     assert!(other.load("one", || Some(&engine)).is_none());
     assert!(file.exists(), "the other engine may still want it");
     // one that only claims to be for these settings
-    let code = fixture.component.serialize().unwrap();
+    let code = &fixture.code;
     let directory = Private::open(&fixture.path()).unwrap();
-    other.write(&directory, &other.name("one"), &code).unwrap();
+    other.write(&directory, &other.name("one"), code).unwrap();
     assert!(other.load("one", || Some(&engine)).is_none());
     assert!(!fixture.path().join(other.name("one")).exists());
 }
@@ -138,7 +138,7 @@ fn an_entry_that_is_not_whole_is_removed() {
         assert!(!fixture.has(&cache, "one"));
         assert!(!file.exists());
     }
-    cache.store("one", &fixture.component);
+    cache.store("one", &fixture.code);
     assert!(fixture.has(&cache, "one"));
 }
 
@@ -160,7 +160,7 @@ fn an_entry_that_others_could_have_written_is_removed() {
     assert!(!file.exists());
 
     let elsewhere = fixture.directory.path().join("elsewhere");
-    cache.store("one", &fixture.component);
+    cache.store("one", &fixture.code);
     fs::rename(&file, &elsewhere).unwrap();
     std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
     assert!(!fixture.has(&cache, "one"), "links are not followed");
@@ -174,7 +174,7 @@ fn a_directory_that_others_can_write_to_is_not_used() {
     for mode in [0o720, 0o702, 0o777] {
         fs::set_permissions(fixture.path(), Permissions::from_mode(mode)).unwrap();
         assert!(!fixture.has(&cache, "one"));
-        cache.store("two", &fixture.component);
+        cache.store("two", &fixture.code);
     }
     fs::set_permissions(fixture.path(), Permissions::from_mode(0o755)).unwrap();
     assert!(fixture.has(&cache, "one"), "reading does no harm");
@@ -187,12 +187,12 @@ fn a_directory_that_is_none_of_ours_is_not_used() {
     let elsewhere = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(elsewhere.path(), fixture.path()).unwrap();
     let cache = fixture.cache(1 << 30);
-    cache.store("one", &fixture.component);
+    cache.store("one", &fixture.code);
     assert!(!fixture.has(&cache, "one"));
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
 
     let system = Cache::new("/proc".into(), 1 << 30, &fixture.engine);
-    system.store("one", &fixture.component);
+    system.store("one", &fixture.code);
     assert!(!fixture.has(&system, "one"));
 }
 
@@ -202,7 +202,7 @@ fn a_directory_that_is_removed_is_made_again() {
     let (cache, _) = fixture.with_one();
     fs::remove_dir_all(fixture.path()).unwrap();
     assert!(!fixture.has(&cache, "one"));
-    cache.store("one", &fixture.component);
+    cache.store("one", &fixture.code);
     assert!(fixture.has(&cache, "one"));
 }
 
@@ -220,16 +220,16 @@ fn what_was_not_used_for_longest_makes_room() {
         file.set_modified(then).unwrap();
     };
     for (digest, seconds) in [("one", 300), ("two", 200), ("three", 100)] {
-        cache.store(digest, &fixture.component);
+        cache.store(digest, &fixture.code);
         age(digest, seconds);
     }
     // being used makes it young, and being stored again takes no further room
     assert!(fixture.has(&cache, "one"));
-    cache.store("three", &fixture.component);
+    cache.store("three", &fixture.code);
     assert_eq!(fixture.names().len(), 3);
     fs::write(fixture.path().join("notes.txt"), vec![0; 100_000]).unwrap();
     fs::write(fixture.path().join(format!("x{PART}")), "torn").unwrap();
-    cache.store("four", &fixture.component);
+    cache.store("four", &fixture.code);
     assert!(!file("two").exists(), "{:?}", fixture.names());
     assert!(!fixture.path().join(format!("x{PART}")).exists());
     for digest in ["one", "three", "four"] {
@@ -238,7 +238,7 @@ fn what_was_not_used_for_longest_makes_room() {
     assert!(fixture.path().join("notes.txt").exists(), "not ours");
 
     let small = fixture.cache(size - 1);
-    small.store("five", &fixture.component);
+    small.store("five", &fixture.code);
     assert!(!file("five").exists(), "alone it is too large");
     assert_eq!(fixture.names().len(), 4, "and nothing made room for it");
 }

@@ -11,7 +11,9 @@ use wasmtime::component::Val;
 use crate::dispatch::{AttemptError, Caller, Line, Message, RequestId, Work};
 use crate::service::errand::{Awaited, Errand};
 use crate::service::exit::Death;
+use crate::service::lane::Lane;
 use crate::service::lease::Lease;
+use crate::telemetry::otlp::Trace;
 
 /// Which function is called, and with what.
 #[derive(Clone)]
@@ -73,6 +75,10 @@ impl Errand for Call {
         self.deadline
     }
 
+    fn lane(&self) -> Lane {
+        self.caller.lane
+    }
+
     fn caller(&self) -> Option<&Caller> {
         Some(&self.caller)
     }
@@ -81,7 +87,7 @@ impl Errand for Call {
         Line::call(&self.invocation.interface, &self.invocation.function)
     }
 
-    fn work(&self) -> (Work, Awaited<Vec<Val>>) {
+    fn work(&self, _trace: Option<&Trace>) -> (Work, Awaited<Vec<Val>>) {
         let (results, awaited) = oneshot::channel();
         let invoke = Invoke {
             invocation: self.invocation.clone(),

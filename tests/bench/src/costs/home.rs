@@ -82,7 +82,9 @@ impl Home {
         patience: Duration,
     ) -> Result<()> {
         process.wait_for(patience, |_| {
-            let status = client::get(self.admin, &format!("/api/services/{service}"))?;
+            let token = fs::read_to_string(self.dir.path().join("data/admin.token"))?;
+            let target = format!("/api/services/{service}");
+            let status = client::ask(self.admin, &target, token.trim())?;
             let status: serde_json::Value = serde_json::from_slice(&status.body)?;
             let instances = status["instances"].as_array();
             let ready = instances.into_iter().flatten();

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use super::*;
-use crate::config::{Isolation, Setting};
+use crate::config::{Isolation, Key, Rollout, Setting, Share};
 
 fn login() -> ServiceName {
     ServiceName::parse("login").unwrap()
@@ -51,6 +51,28 @@ fn an_empty_manifest_is_no_manifest() {
     assert_eq!(manifest.instances.count.get(), 2);
     assert_eq!(manifest.grants, crate::config::Grants::default());
     assert_eq!(manifest.failover.replay, Replay::Safe);
+}
+
+#[test]
+fn a_rollout_is_read() {
+    let manifest = parse(
+        r#"
+        [rollout]
+        canary = "12.5%"
+        for = "1m"
+        max_failures = 20
+        by = "header x-user"
+        "#,
+    );
+    assert_eq!(
+        manifest.rollout,
+        Some(Rollout {
+            canary: Share::new(1250).unwrap(),
+            lasts: Duration::from_mins(1),
+            max_failures: Some(20),
+            by: Key::Header(http::HeaderName::from_static("x-user")),
+        })
+    );
 }
 
 #[test]
@@ -213,7 +235,7 @@ fn an_unknown_key_is_answered_with_those_there_are() {
     assert_eq!(
         refused("[\"lim`its\"]\n"),
         "\"lim`its\": unknown key, did you mean \"limits\"?; allowed here: routes, isolation, \
-         weight, instances, limits, grants, failover, restart"
+         weight, instances, limits, grants, failover, restart, rollout"
     );
 }
 

@@ -34,8 +34,11 @@ fn every_key_is_taken() {
         quiet = "250ms"
         max_component_size = "10MB"
         parallel_compiles = 2
+        compile_timeout = "90s"
+        compile_memory = "512MiB"
         drain = "1m"
         compile_cache = "2GiB"
+        keep_releases = 3
         [sandbox]
         max_instances = 20
         max_memory = "4GiB"
@@ -44,6 +47,9 @@ fn every_key_is_taken() {
         level = "warn,wharf=debug"
         guest_lines_per_second = 10
         guest_line_bytes = 1000
+        [access_log]
+        output = "/var/log/wharf/access.log"
+        format = "json"
     "#;
     let config = server(Path::new("wharf.toml"), text).unwrap();
     assert_eq!(config.listen, "0.0.0.0:80".parse().unwrap());
@@ -73,8 +79,11 @@ fn every_key_is_taken() {
             quiet: Duration::from_millis(250),
             max_component_size: 10_000_000,
             parallel_compiles: 2.try_into().unwrap(),
+            compile_timeout: Duration::from_secs(90),
+            compile_memory: 512 << 20,
             drain: Duration::from_mins(1),
             compile_cache: Some(2 << 30),
+            keep_releases: 3.try_into().unwrap(),
         }
     );
     assert_eq!(
@@ -91,6 +100,13 @@ fn every_key_is_taken() {
             level: "warn,wharf=debug".to_owned(),
             guest_lines_per_second: 10.try_into().unwrap(),
             guest_line_bytes: 1000,
+        }
+    );
+    assert_eq!(
+        config.access_log,
+        AccessLog {
+            output: AccessOutput::File("/var/log/wharf/access.log".into()),
+            format: LogFormat::Json,
         }
     );
 }
@@ -117,7 +133,7 @@ fn refusals_name_the_key_and_what_is_allowed() {
         (
             "lisen = 1",
             "wharf.toml: lisen: unknown key, did you mean \"listen\"?; allowed here: services, \
-             data, listen, admin, http, drain, deploy, sandbox, log",
+             data, listen, admin, http, drain, deploy, sandbox, log, access_log",
         ),
         (
             "[drain]\ngrace = 30",
@@ -136,6 +152,15 @@ fn refusals_name_the_key_and_what_is_allowed() {
             "[deploy]\ncompile_cache = \"1KiB\"",
             "wharf.toml: deploy.compile_cache: \"1KiB\" is out of range; allowed: \"1MiB\" to \
              \"1024GiB\", or \"off\"",
+        ),
+        (
+            "[deploy]\ncompile_memory = \"1MiB\"",
+            "wharf.toml: deploy.compile_memory: \"1MiB\" is out of range; allowed: \"64MiB\" to \
+             \"1024GiB\"",
+        ),
+        (
+            "[deploy]\ncompile_timeout = \"0s\"",
+            "wharf.toml: deploy.compile_timeout: \"0ms\" is out of range; allowed: \"1ms\" to \"24h\"",
         ),
         (
             "[deploy]\ncompile_cache = \"of\"",

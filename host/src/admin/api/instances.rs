@@ -1,0 +1,76 @@
+//! What an operator does to instances.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+
+use crate::admin::Admin;
+use crate::admin::problem::Problem;
+use crate::service::exit::InstanceId;
+use crate::service::{Release, Service};
+use crate::telemetry::events::{Event, Kind};
+
+/// Kills an instance. It is replaced, and what it was working on is run again where that is safe.
+#[utoipa::path(delete, path = "/api/services/{name}/instances/{id}", tag = "instances",
+    params(("name" = String, Path, description = "The service"), ("id" = String, Path, description = "The instance")),
+    responses((status = 204, description = "It is dead")))]
+pub(super) async fn kill(
+    State(admin): State<Arc<Admin>>,
+    Path((name, id)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let (service, id) = (admin.find(&name)?, instance(&id)?);
+    for release in releases(&service) {
+        if release.supervisor.kill(id).await {
+            admin.tell(&service, id, "an operator killed an instance");
+            return Ok(StatusCode::NO_CONTENT);
+        }
+    }
+    Err(no_instance())
+}
+
+/// Takes an instance out of use: it finishes what it has, and is replaced.
+#[utoipa::path(post, path = "/api/services/{name}/instances/{id}/drain", tag = "instances",
+    params(("name" = String, Path, description = "The service"), ("id" = String, Path, description = "The instance")),
+    responses((status = 204, description = "It takes no more requests")))]
+pub(super) async fn drain(
+    State(admin): State<Arc<Admin>>,
+    Path((name, id)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let (service, id) = (admin.find(&name)?, instance(&id)?);
+    if releases(&service)
+        .iter()
+        .any(|release| release.pool.retire(id))
+    {
+        admin.tell(&service, id, "an operator drains an instance");
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(no_instance())
+}
+
+/// The running release, and one that is being tried.
+fn releases(service: &Service) -> Vec<Arc<Release>> {
+    let canary = service.canary();
+    let canary = canary.map(|canary| Arc::clone(&canary.release));
+    service.current().into_iter().chain(canary).collect()
+}
+
+fn instance(text: &str) -> Result<InstanceId, Problem> {
+    text.parse().map(InstanceId).map_err(|_| no_instance())
+}
+
+fn no_instance() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "the service has no instance of that id",
+    )
+}
+
+impl Admin {
+    fn tell(&self, service: &Service, instance: InstanceId, what: &str) {
+        let event = Event::of(Kind::Operator)
+            .service(&service.name)
+            .instance(instance);
+        self.ledger.events.tell(event.say(what));
+    }
+}

@@ -1,0 +1,208 @@
+//! What an operator wants of the controller.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::entry::Entry;
+use super::{Controller, Ended};
+use crate::config::ServiceName;
+use crate::deploy::fingerprint::Fingerprint;
+use crate::deploy::operator::{Order, Outcome, Progress, Refusal, Reply};
+use crate::deploy::prepare::{self, Origin, prepare};
+use crate::deploy::releases::{Pin, Why};
+use crate::service::Release;
+use crate::telemetry::events::{Event, Kind};
+
+impl Controller {
+    /// Carries out an order. `true` if the directory has to be looked at.
+    pub(super) fn obey(&mut self, order: Order) -> bool {
+        match order {
+            Order::Expect(name, content, reply) => self.expect(name, content, reply),
+            Order::Rollback(name, wanted, reply) => {
+                self.roll_back(&name, wanted.as_deref(), reply);
+                false
+            }
+            Order::Hold(name, reply) => {
+                // who has gone doesn't want to know
+                let _ = reply.send(self.hold(&name));
+                false
+            }
+            Order::Resume(name, reply) => self.resume(&name, reply),
+        }
+    }
+
+    /// Files were just written, and their operator waits. What was refused before is judged again.
+    fn expect(&mut self, name: ServiceName, content: Fingerprint, reply: Reply) -> bool {
+        let entry = self.entry(name);
+        if let Some(live) = entry
+            .live
+            .as_ref()
+            .filter(|_| entry.known.running.as_ref() == Some(&content))
+            && entry.tried.is_none()
+        {
+            let _ = reply.send(Ok(Outcome::of(&live.info, Progress::Live)));
+            return true;
+        }
+        if entry.known.judged.as_ref() == Some(&content) && entry.tried.is_none() {
+            entry.known.judged = None;
+            if !entry.frozen {
+                entry.pin = None;
+            }
+        }
+        entry.wait(Some(content), reply);
+        true
+    }
+
+    /// Rolls back to a release, or to the one before.
+    fn roll_back(&mut self, name: &ServiceName, wanted: Option<&str>, reply: Reply) {
+        let Some(entry) = self.entries.get_mut(name) else {
+            let _ = reply.send(Err(unknown(name)));
+            return;
+        };
+        let running = entry.live.as_ref().map(|live| live.info.revision);
+        let record = match self.workshop.archive.choose(name, wanted, running) {
+            Ok(record) => record,
+            Err(error) => {
+                let _ = reply.send(Err(Refusal::NotFound(format!("{error:#}"))));
+                return;
+            }
+        };
+        if entry.known.preparing {
+            let message =
+                format!("a release of {name} is on its way; try again when it is decided");
+            let _ = reply.send(Err(Refusal::Conflict(message)));
+            return;
+        }
+        if let Some(live) = entry
+            .live
+            .as_ref()
+            .filter(|live| live.info.revision == record.revision)
+            && entry.tried.is_none()
+        {
+            let _ = reply.send(Ok(Outcome::of(&live.info, Progress::Live)));
+            return;
+        }
+        entry.wait(None, reply);
+        self.end_canary(name, "the operator went back to another release");
+        let message = format!("an operator rolls back to release {}", record.revision);
+        self.tell(Event::of(Kind::Operator).service(name).say(message));
+        self.order(name, Origin::Kept(record.revision));
+    }
+
+    /// A release that is kept runs in place of the files, as long as those stay as they are.
+    pub(super) fn pin_to(&mut self, name: &ServiceName, release: &Release) {
+        let seen = self
+            .found
+            .settled
+            .get(name)
+            .map(|seen| seen.fingerprint.clone());
+        let Some(entry) = self.entries.get_mut(name) else {
+            return;
+        };
+        let Some(seen) = seen else { return };
+        entry.known.judged = Some(seen.clone());
+        let run = release.info.revision;
+        // that it was the host who held something, or took it back, stays known
+        let is_known = |pin: &Pin| pin.holds(&seen) && pin.why != Why::Operator && pin.run == run;
+        if entry.pin.as_ref().is_some_and(is_known) || (entry.frozen && entry.service.is_held()) {
+            return;
+        }
+        if entry.known.running.as_ref() == Some(&seen) {
+            self.settle_pin(name);
+            return;
+        }
+        let pin = Pin {
+            seen,
+            run,
+            why: Why::Operator,
+            taken_back: None,
+            reason: format!("the operator went back to release {run}"),
+            at: SystemTime::now(),
+        };
+        self.keep_pin(name, pin);
+        if let Some(entry) = self.entries.get(name) {
+            entry.service.note(|notes| {
+                notes.held = None;
+                notes.taken_back = None;
+            });
+        }
+    }
+
+    fn hold(&mut self, name: &ServiceName) -> Result<(), Refusal> {
+        let entry = self.entries.get_mut(name).ok_or_else(|| unknown(name))?;
+        if !std::mem::replace(&mut entry.frozen, true) {
+            entry.service.note(|notes| notes.frozen = true);
+            self.workshop.archive.freeze(name, true);
+            let event = Event::of(Kind::Held).service(name);
+            self.tell(event.say("an operator holds the deploys of this service"));
+        }
+        Ok(())
+    }
+
+    fn resume(&mut self, name: &ServiceName, reply: Reply) -> bool {
+        let Some(entry) = self.entries.get_mut(name) else {
+            let _ = reply.send(Err(unknown(name)));
+            return false;
+        };
+        let was_frozen = std::mem::replace(&mut entry.frozen, false);
+        let mut holds = false;
+        entry.service.note(|notes| {
+            notes.frozen = false;
+            holds = notes.held.is_some();
+        });
+        if was_frozen {
+            self.workshop.archive.freeze(name, false);
+        }
+        if was_frozen || holds {
+            let event = Event::of(Kind::Resumed).service(name);
+            self.tell(event.say("an operator lets the deploys of this service go on"));
+        }
+        let Some(entry) = self.entries.get_mut(name) else {
+            return false;
+        };
+        if holds {
+            entry.forced = true;
+            entry.known.judged = None;
+            entry.wait(None, reply);
+            return true;
+        }
+        let _ = reply.send(match &entry.live {
+            Some(live) => Ok(Outcome::of(&live.info, Progress::Live)),
+            None => Ok(Outcome {
+                service: name.to_string(),
+                state: Progress::Live,
+                revision: 0,
+                digest: String::new(),
+            }),
+        });
+        false
+    }
+
+    /// Has a release made.
+    pub(super) fn order(&mut self, name: &ServiceName, origin: Origin) {
+        let Some(entry) = self.entries.get_mut(name) else {
+            return;
+        };
+        entry.known.preparing = true;
+        entry.known.leaving = false;
+        let order = prepare::Order {
+            service: Arc::clone(&entry.service),
+            forced: entry.forced,
+            replaces: entry.facts.clone(),
+            origin,
+        };
+        let work = prepare(Arc::clone(&self.workshop), order);
+        self.tasks.spawn(async move { Ended::Judged(work.await) });
+    }
+
+    /// What is kept of a service, from now on if nothing was.
+    pub(super) fn entry(&mut self, name: ServiceName) -> &mut Entry {
+        let (ledger, archive) = (&self.workshop.ledger, &self.workshop.archive);
+        let entry = self.entries.entry(name);
+        entry.or_insert_with_key(|name| Entry::new(name.clone(), ledger, archive.book(name)))
+    }
+}
+
+fn unknown(name: &ServiceName) -> Refusal {
+    Refusal::NotFound(format!("there is no service {name:?}"))
+}

@@ -1,0 +1,290 @@
+//! Releases: what was taken is kept, and can be gone back to.
+
+use serde_json::{Value, json};
+use wharf_tests::{Reply, Wharf, test_guest, wait_until};
+
+use crate::GRANTED;
+
+/// A server with `hello`, which answers "one".
+async fn hello() -> Wharf {
+    Wharf::with("hello", test_guest("hello-one")).await
+}
+
+/// Lays the second version in, and waits until it answers.
+async fn second(wharf: &Wharf) {
+    wharf.deploy("hello", test_guest("hello-two"));
+    answers(wharf, "two\n").await;
+}
+
+async fn answers(wharf: &Wharf, text: &str) {
+    wait_until(&format!("hello answered {text:?}"), || async {
+        wharf.get("/hello").await.text() == text
+    })
+    .await;
+}
+
+async fn rollback(wharf: &Wharf, body: Value) -> Reply {
+    let target = "/api/services/hello/rollback";
+    wharf.admin.post_json(target, &body).await
+}
+
+/// The revisions that are kept, newest first, with their states.
+async fn releases(wharf: &Wharf) -> Vec<(u64, String)> {
+    let releases = wharf.api("/api/services/hello/releases").await;
+    let releases = releases["releases"].as_array().expect("a list").iter();
+    let one = |release: &Value| {
+        let state = release["state"].as_str().unwrap_or_default().to_owned();
+        (release["revision"].as_u64().unwrap_or_default(), state)
+    };
+    releases.map(one).collect()
+}
+
+async fn wait_releases(wharf: &Wharf, expected: &[(u64, &str)]) {
+    wait_until(&format!("the releases were {expected:?}"), || async {
+        let releases = releases(wharf).await;
+        let releases: Vec<_> = releases
+            .iter()
+            .map(|(one, state)| (*one, state.as_str()))
+            .collect();
+        releases == expected
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_operator_goes_back_to_the_release_before_and_on_to_another() {
+    let wharf = hello().await;
+    second(&wharf).await;
+    wait_releases(&wharf, &[(2, "live"), (1, "kept")]).await;
+
+    let reply = rollback(&wharf, json!({})).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(reply.json()["revision"], 1, "{reply:?}");
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+    let service = wharf.service("hello").await;
+    assert_eq!(service["release"]["revision"], 1, "{service}");
+    wait_releases(&wharf, &[(2, "kept"), (1, "live")]).await;
+
+    let reply = rollback(&wharf, json!({ "release": "2" })).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(wharf.get("/hello").await.text(), "two\n");
+}
+
+#[tokio::test]
+async fn a_rollback_outlives_a_restart_and_ends_with_the_next_file() {
+    let mut wharf = hello().await;
+    second(&wharf).await;
+    assert_eq!(rollback(&wharf, json!({})).await.status, 200);
+    wait_releases(&wharf, &[(2, "kept"), (1, "live")]).await;
+
+    wharf.restart().await;
+    assert_eq!(
+        wharf.get("/hello").await.text(),
+        "one\n",
+        "the file is the second version's"
+    );
+
+    // the same file again is no new file
+    wharf.rename_in("hello.toml", b"[instances]\ncount = 1");
+    answers(&wharf, "two\n").await;
+    assert_eq!(wharf.service("hello").await["release"]["revision"], 3);
+}
+
+#[tokio::test]
+async fn a_rollback_loses_no_request() {
+    let wharf = hello().await;
+    second(&wharf).await;
+    let front = wharf.front.clone();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let load = tokio::spawn(async move {
+        let mut answered = 0;
+        while !*stopped.borrow() {
+            assert_eq!(front.get("/hello").await.status, 200);
+            answered += 1;
+        }
+        answered
+    });
+    for release in ["1", "2", "1", "2"] {
+        let reply = rollback(&wharf, json!({ "release": release })).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    stop.send_replace(true);
+    assert!(load.await.expect("no request failed") > 0);
+}
+
+#[tokio::test]
+async fn what_can_not_be_gone_back_to_is_told() {
+    let wharf = hello().await;
+    let none = rollback(&wharf, json!({})).await;
+    assert_eq!(
+        none.status, 404,
+        "there is nothing before the first: {none:?}"
+    );
+    let unknown = rollback(&wharf, json!({ "release": "77" })).await;
+    assert_eq!(unknown.status, 404, "{unknown:?}");
+    assert!(
+        unknown.text().contains("kept: 1 ("),
+        "it says what there is: {unknown:?}"
+    );
+    let nobody = wharf
+        .admin
+        .post_json("/api/services/nobody/rollback", &json!({}))
+        .await;
+    assert_eq!(nobody.status, 404);
+    let nonsense = rollback(&wharf, json!({ "relase": "1" })).await;
+    assert_eq!(nonsense.status, 400);
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+}
+
+#[tokio::test]
+async fn only_the_last_releases_are_kept() {
+    let wharf = Wharf::builder()
+        .service("hello", test_guest("hello-one"))
+        .config("[deploy]\nkeep_releases = 2")
+        .start()
+        .await;
+    for count in 3..6 {
+        let before = wharf.service("hello").await["release"]["revision"].clone();
+        wharf.rename_in(
+            "hello.toml",
+            format!("[instances]\ncount = {count}").as_bytes(),
+        );
+        wait_until("it was taken", || async {
+            wharf.service("hello").await["release"]["revision"] != before
+        })
+        .await;
+    }
+    wait_releases(&wharf, &[(4, "live"), (3, "kept")]).await;
+    let kept = std::fs::read_dir(wharf.data().join("releases/hello")).expect("it is there");
+    let components = kept.filter(|entry| {
+        let path = entry.as_ref().expect("it can be read").path();
+        path.extension()
+            .is_some_and(|extension| extension == "wasm")
+    });
+    assert_eq!(components.count(), 1, "all have the same component");
+}
+
+#[tokio::test]
+async fn deploys_that_are_held_wait_until_they_are_resumed() {
+    let mut wharf = hello().await;
+    let held = wharf.admin.post("/api/services/hello/hold", "").await;
+    assert_eq!(held.status, 200, "{held:?}");
+    assert_eq!(held.json()["frozen"], true);
+    wharf.deploy("hello", test_guest("hello-two"));
+    wait_until("it was held", || async {
+        wharf.service("hello").await["held"]["why"] == "operator"
+    })
+    .await;
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+
+    wharf.restart().await;
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+    let service = wharf.service("hello").await;
+    assert_eq!(service["frozen"], true, "{service}");
+    assert_eq!(service["held"]["why"], "operator", "{service}");
+
+    let resumed = wharf.admin.post("/api/services/hello/resume", "").await;
+    assert_eq!(resumed.status, 200, "{resumed:?}");
+    assert_eq!(wharf.get("/hello").await.text(), "two\n");
+    let service = wharf.service("hello").await;
+    assert_eq!(service["frozen"], false, "{service}");
+    assert!(service["held"].is_null(), "{service}");
+}
+
+#[tokio::test]
+async fn a_release_that_imports_more_than_it_is_granted_is_held_with_the_difference() {
+    let mut wharf = hello().await;
+    wharf.deploy("hello", crate::fault());
+    let seen = async |wharf: &Wharf| {
+        wait_until("it was held", || async {
+            wharf.service("hello").await["held"]["why"] == "capabilities"
+        })
+        .await;
+        wharf.service("hello").await["held"].clone()
+    };
+    let held = seen(&wharf).await;
+    let added = held["added"].to_string();
+    assert!(added.contains("wasi:keyvalue/store@"), "{held}");
+    assert!(added.contains("wasi:http/outgoing-handler@"), "{held}");
+    let message = held["message"].as_str().expect("a text");
+    assert!(
+        message.contains("grants.keyvalue"),
+        "it says what to do: {held}"
+    );
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+    assert_eq!(wharf.state("hello").await, "ready");
+
+    wharf.restart().await;
+    assert_eq!(
+        wharf.get("/hello").await.text(),
+        "one\n",
+        "it isn't run after a restart either"
+    );
+    seen(&wharf).await;
+
+    wharf.rename_in("hello.toml", GRANTED.as_bytes());
+    wait_until("it was taken", || async {
+        !wharf.get("/hello/hello").await.instance().is_empty()
+    })
+    .await;
+    assert!(wharf.service("hello").await["held"].is_null());
+}
+
+#[tokio::test]
+async fn an_operator_may_take_a_held_release_as_it_is() {
+    let wharf = hello().await;
+    wharf.deploy("hello", crate::fault());
+    wait_until("it was held", || async {
+        wharf.service("hello").await["held"]["why"] == "capabilities"
+    })
+    .await;
+    let resumed = wharf.admin.post("/api/services/hello/resume", "").await;
+    assert_eq!(resumed.status, 200, "{resumed:?}");
+    assert!(!wharf.get("/hello/hello").await.instance().is_empty());
+}
+
+#[tokio::test]
+async fn a_release_that_crashes_at_once_gives_way_to_the_one_before() {
+    let manifest = "[restart]\nmax_failures = 2\nbackoff_min = '1ms'\nbackoff_max = '1ms'";
+    let mut wharf = Wharf::with_manifest("hello", test_guest("hello-one"), manifest).await;
+    let digest = wharf.service("hello").await["release"]["digest"].clone();
+    wharf.rename_in("hello.toml", format!("{manifest}{GRANTED}").as_bytes());
+    wharf.deploy("hello", crate::fault());
+    wait_until("it was taken", || async {
+        wharf.service("hello").await["release"]["digest"] != digest
+    })
+    .await;
+    // different requests, so that none is quarantined for what the release does
+    let mut asked = 0;
+    wait_until("the release before was back", || {
+        asked += 1;
+        let target = format!("/hello/trap?{asked}");
+        let wharf = &wharf;
+        async move { wharf.get(&target).await.text() == "one\n" }
+    })
+    .await;
+    let service = wharf.service("hello").await;
+    assert_eq!(service["release"]["revision"], 1, "{service}");
+    assert_eq!(service["counts"]["rollbacks"], 1, "{service}");
+    let taken_back = &service["taken_back"];
+    assert!(
+        taken_back["reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("instances failed")),
+        "{service}"
+    );
+    wharf.wait_log(&["hello", "is taken back"]).await;
+    assert_eq!(wharf.metric("wharf_rollbacks_total", &["hello"]).await, 1);
+
+    wharf.restart().await;
+    assert_eq!(
+        wharf.get("/hello/trap").await.text(),
+        "one\n",
+        "the bad file isn't tried again"
+    );
+    assert!(wharf.service("hello").await["taken_back"].is_object());
+
+    wharf.deploy("hello", test_guest("hello-two"));
+    answers(&wharf, "two\n").await;
+    assert!(wharf.service("hello").await["taken_back"].is_null());
+}
