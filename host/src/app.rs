@@ -139,6 +139,7 @@ impl App {
                 listeners: vec![front_address, admin_address],
                 ..Settings::default()
             })?,
+            tracer: otlp.tracer(),
         };
         let config = self.config;
         let uploads = Uploads::new(&config.services);

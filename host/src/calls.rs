@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -78,9 +78,7 @@ impl Calls {
         let target = self.target(name)?;
         let (mut head, body) = request.into_parts();
         head.headers.insert(REQUEST_ID, caller.id.value().clone());
-        for (field, value) in TRACE.iter().zip(&caller.trace) {
-            inherit(&mut head.headers, field, value.as_ref());
-        }
+        inherit(&mut head.headers, &caller.trace);
         let mut span = self.tracer.request(&Incoming {
             age: Duration::ZERO,
             method: &head.method,
@@ -150,12 +148,14 @@ fn unavailable(detail: String) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
-/// What the guest says itself counts.
-fn inherit(headers: &mut http::HeaderMap, field: &HeaderName, value: Option<&HeaderValue>) {
-    if let Some(value) = value
-        && !headers.contains_key(field)
-    {
-        headers.insert(field, value.clone());
+/// Has a request say what it is part of. What the guest says itself counts.
+pub fn inherit(headers: &mut HeaderMap, trace: &[Option<HeaderValue>; 2]) {
+    for (field, value) in TRACE.iter().zip(trace) {
+        if let Some(value) = value
+            && !headers.contains_key(field)
+        {
+            headers.insert(field, value.clone());
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use wharf_tests::build::root;
 use wharf_tests::{Builder, Load, Reply, Tally, Target, Wharf, guest, wait_for, wait_until, whole};
 
 /// All three with the manifests that they come with.
-fn shipped() -> Builder {
+pub(crate) fn shipped() -> Builder {
     let mut builder = Wharf::builder();
     for name in ["accounts", "register", "login"] {
         let manifest = root().join(format!("guests/{name}/{name}.toml"));
@@ -321,10 +321,11 @@ async fn without_accounts_nobody_registers_but_sessions_go_on() {
         register(&wharf, "bob", PASSWORD).await,
         login(&wharf, "ada", PASSWORD).await,
     ] {
-        refused(&reply, 500);
+        refused(&reply, 503);
+        assert_eq!(reply.retry_after(), 1);
         assert!(!reply.text().contains(PASSWORD), "{reply:?}");
     }
-    let exit = &wharf.exits_by("register", "call").await[0];
+    let exit = &wharf.exits_by("register", "unavailable").await[0];
     assert!(exit["message"].to_string().contains("accounts"), "{exit}");
     assert_eq!(session(&wharf, Method::GET, token).await.status, 200);
 

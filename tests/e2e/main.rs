@@ -48,6 +48,7 @@ mod routes;
 mod shares;
 mod signup;
 mod supervision;
+mod telemetry;
 mod typed;
 mod variants;
 

@@ -288,3 +288,30 @@ async fn a_release_that_crashes_at_once_gives_way_to_the_one_before() {
     answers(&wharf, "two\n").await;
     assert!(wharf.service("hello").await["taken_back"].is_null());
 }
+
+/// The releases of a service without a file are kept for long, and from then on.
+#[tokio::test]
+async fn it_is_noted_since_when_a_service_has_had_no_file() {
+    let mut wharf = hello().await;
+    let index = wharf.data().join("releases/hello/index.json");
+    let noted = || std::fs::read_to_string(&index).unwrap_or_default();
+    wait_until("the index to be written", async || {
+        noted().contains("\"gone_since\":null")
+    })
+    .await;
+    wharf.remove("hello.wasm");
+    wharf.restart().await;
+    wait_until("the time to be noted", async || {
+        !noted().contains("\"gone_since\":null")
+    })
+    .await;
+    let records = noted();
+    assert!(records.contains("\"revision\":1"), "{records}");
+    wharf.deploy("hello", test_guest("hello-one"));
+    wharf.wait_deployed("hello", test_guest("hello-one")).await;
+    wharf.restart().await;
+    wait_until("it to be back", async || {
+        noted().contains("\"gone_since\":null")
+    })
+    .await;
+}

@@ -110,8 +110,8 @@ async fn what_a_called_service_uses_is_its_own() {
         .replace('=', "%3D");
     let reply = wharf.get(&format!("/caller/outbound?url={work}")).await;
     assert_eq!(reply.json()["status"], 200, "{reply:?}");
-    let (caller, called) = (cpu(&wharf, "caller").await, cpu(&wharf, "called").await);
-    assert!(called > 0.2 && called > 2.0 * caller, "{caller} {called}");
+    let (own, called) = (cpu(&wharf, "caller").await, cpu(&wharf, "called").await);
+    assert!(called > 0.2 && called > 2.0 * own, "{own} {called}");
     let metrics = wharf.metrics().await;
     assert!(
         metrics.contains("wharf_guest_cpu_seconds_total{service=\"called\"} 0."),
@@ -139,8 +139,8 @@ async fn a_guest_that_waits_for_its_turn_ends_at_its_deadline_or_when_it_is_kill
         wharf.wait_in_flight(variant.name, 3).await;
         let service = wharf.service(variant.name).await;
         let busy = service["instances"].as_array().into_iter().flatten();
-        let busy = busy.filter(|instance| instance["in_flight"] == 1);
-        let killed = busy.filter_map(|instance| instance["id"].as_str()).next();
+        let mut busy = busy.filter(|instance| instance["in_flight"] == 1);
+        let killed = busy.find_map(|instance| instance["id"].as_str());
         let target = format!(
             "/api/services/{}/instances/{}",
             variant.name,

@@ -381,8 +381,8 @@ async fn a_ring_of_calls_that_would_wait_for_ever_is_refused() {
     wharf.wait_log(&["call one another too deep"]).await;
 
     let wharf = ring(1).await;
-    wharf.get("/ring/3").await.problem(500);
-    let exit = &wharf.exits_by("ring", "call").await[0];
+    wharf.get("/ring/3").await.problem(503);
+    let exit = &wharf.exits_by("ring", "unavailable").await[0];
     assert!(
         exit["message"].to_string().contains("for one another"),
         "{exit}"

@@ -18,6 +18,7 @@
 
 pub mod build;
 pub mod client;
+pub mod collector;
 pub mod held;
 pub mod load;
 mod output;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 pub use build::{guest, test_guest};
 pub use client::{Client, Reply, Target, streamed, whole};
+pub use collector::Collector;
 pub use held::Held;
 pub use load::{Load, Tally};
 pub use seen::Seen;

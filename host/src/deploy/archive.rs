@@ -4,6 +4,7 @@
 //! A data directory that can't be written to costs the history and nothing else: it is told once, and
 //! releases are numbered from the start of the process.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -139,6 +140,14 @@ impl Archive {
     ) {
         let name = name.clone();
         self.later(move |releases| Ok(releases.mark(&name, revision, state, note)?));
+    }
+
+    /// Forgets releases of services that are gone for long; `present` are all that have files.
+    pub(super) fn sweep(&self, present: BTreeSet<ServiceName>) {
+        self.later(move |releases| {
+            releases.sweep(&present, SystemTime::now())?;
+            Ok(())
+        });
     }
 
     /// Notes that a service runs something else than its files.

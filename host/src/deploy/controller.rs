@@ -10,6 +10,7 @@ mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -29,6 +30,9 @@ use crate::ingress::Routes;
 use crate::service::canary::Canary;
 use crate::service::{Catalog, Release};
 use crate::telemetry::events::{Event, Kind, Stage};
+
+/// How often the releases of services that are gone are looked through; their time is counted in months.
+const SWEEP_EVERY: Duration = Duration::from_hours(24);
 
 /// Something that was going on beside the controller has ended.
 enum Ended {
@@ -60,6 +64,8 @@ pub struct Controller {
     found: Directory,
     orders: Orders,
     tasks: JoinSet<Ended>,
+    /// The releases of services that are gone are to be looked through.
+    sweep_due: bool,
 }
 
 impl Controller {
@@ -83,6 +89,7 @@ impl Controller {
             found: Directory::default(),
             orders,
             tasks: JoinSet::new(),
+            sweep_due: true,
         }
     }
 
@@ -94,6 +101,7 @@ impl Controller {
         let mut watcher = Watcher::new(&directory);
         let mut scanner = Some(Scanner::new(directory, quiet));
         let mut next_look = Some(Instant::now());
+        let mut next_sweep = Instant::now() + SWEEP_EVERY;
         loop {
             if next_look.is_some_and(|at| at <= Instant::now())
                 && let Some(with) = scanner.take()
@@ -123,6 +131,11 @@ impl Controller {
                 }
                 () = sleep_until(next_look.unwrap_or_else(Instant::now)), if next_look.is_some() => {}
                 () = watcher.changed() => next_look = Some(Instant::now()),
+                () = sleep_until(next_sweep) => {
+                    self.sweep_due = true;
+                    next_sweep += SWEEP_EVERY;
+                    next_look = Some(Instant::now());
+                }
             }
         }
         self.drain().await;
@@ -167,6 +180,11 @@ impl Controller {
                     .map(|(n, _)| n.clone())
                     .collect(),
             );
+        }
+        if self.sweep_due && self.found.unsettled.is_empty() {
+            self.sweep_due = false;
+            let present = self.found.settled.keys().cloned().collect();
+            self.workshop.archive.sweep(present);
         }
         self.tell_ready();
         (scanner, again)

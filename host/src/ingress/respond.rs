@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::body::{self, Body};
 use crate::dispatch::{DispatchError, RequestId};
+use crate::service::exit::ExitReason;
 
 /// An answer that is a failure.
 #[derive(Debug)]
@@ -99,10 +100,13 @@ impl From<&DispatchError> for Problem {
             DispatchError::Quarantined { retry_after } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail).retry_after(*retry_after)
             }
-            DispatchError::Gone | DispatchError::Stuck => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
-                    .retry_after(Duration::from_secs(1))
-            }
+            DispatchError::Gone
+            | DispatchError::Stuck
+            | DispatchError::Interrupted {
+                reason: ExitReason::Unavailable,
+                ..
+            } => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+                .retry_after(Duration::from_secs(1)),
             DispatchError::Deadline => Self::new(StatusCode::GATEWAY_TIMEOUT, detail),
             DispatchError::Interrupted { .. } | DispatchError::Guest(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
@@ -117,7 +121,6 @@ impl From<&DispatchError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::exit::ExitReason;
     use crate::service::failover::Refusal;
 
     #[test]
@@ -144,6 +147,14 @@ mod tests {
                 },
                 500,
                 None,
+            ),
+            (
+                DispatchError::Interrupted {
+                    reason: ExitReason::Unavailable,
+                    verdict: Refusal::Call,
+                },
+                503,
+                Some("1"),
             ),
             (DispatchError::TooLarge { limit: 5 }, 413, None),
             (DispatchError::ClientBody, 400, None),

@@ -47,6 +47,8 @@ pub enum ExitReason {
     Abandoned,
     /// A call of a function that another service exports came to no result.
     Call,
+    /// Such a call reached nobody: the service is not there, or takes no more.
+    Unavailable,
     /// The host's own code failed. A bug of Wharf.
     Host,
 }
@@ -81,7 +83,7 @@ impl fmt::Display for Death {
 
 impl ExitReason {
     /// All reasons, for metrics that start at zero.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Retired,
         Self::Ejected,
         Self::Trap,
@@ -91,6 +93,7 @@ impl ExitReason {
         Self::Killed,
         Self::Abandoned,
         Self::Call,
+        Self::Unavailable,
         Self::Host,
     ];
 
@@ -106,6 +109,7 @@ impl ExitReason {
             Self::Killed => "killed",
             Self::Abandoned => "abandoned",
             Self::Call => "call",
+            Self::Unavailable => "unavailable",
             Self::Host => "host",
         }
     }
@@ -131,6 +135,7 @@ impl fmt::Display for ExitReason {
             Self::Killed => "it was killed",
             Self::Abandoned => "its clients had gone",
             Self::Call => "a call of another service failed",
+            Self::Unavailable => "a service that it calls can't be had",
             Self::Host => "the host failed",
         })
     }

@@ -80,7 +80,7 @@ pub fn may_replay(try_: &Interrupted) -> Result<(), Refusal> {
         Replay::Safe if try_.no_effects => {}
         Replay::Safe | Replay::Idempotent => return Err(Refusal::Effects),
     }
-    if try_.reason == ExitReason::Call {
+    if matches!(try_.reason, ExitReason::Call | ExitReason::Unavailable) {
         // each level would multiply the tries of those below
         Err(Refusal::Call)
     } else if !try_.body_replayable {

@@ -79,6 +79,7 @@ impl Suspicion {
             | ExitReason::Killed
             | ExitReason::Abandoned
             | ExitReason::Call
+            | ExitReason::Unavailable
             | ExitReason::Host => false,
         }
     }

@@ -135,7 +135,7 @@ pub struct TakenBack {
 }
 
 /// What happened so far, over all releases.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Counts {
     /// Requests answered or refused.
     pub requests: u64,

@@ -26,7 +26,7 @@ use tracing::debug;
 pub use self::env::{EnvError, Sampling, Settings, Target};
 pub use self::metrics::{ServiceTotals, Snapshot};
 pub use self::span::{Span, Trace};
-pub use self::tracer::{Incoming, Parent, Side, Tracer};
+pub use self::tracer::{Incoming, Parent, Tracer};
 
 use self::courier::Courier;
 use self::metrics::Reporter;

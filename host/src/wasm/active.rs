@@ -91,6 +91,14 @@ struct Inner {
     fresh: bool,
 }
 
+impl Inner {
+    /// The request with this id, or all if it isn't there.
+    fn named(&self, id: Option<&HeaderValue>) -> &[Entry] {
+        let named = id.and_then(|id| self.entries.iter().find(|entry| entry.id.value() == id));
+        named.map_or(&self.entries, std::slice::from_ref)
+    }
+}
+
 /// Tells a response's body whether the instance that makes it has died, and of what. A body whose
 /// maker is gone looks ended; this is how half an answer is told from a whole one.
 #[derive(Clone, Default)]
@@ -210,11 +218,7 @@ impl Active {
     /// itself, or the only one, or all of them. `None` if there is no request that it could be for.
     pub(super) fn caller(&self, named: Option<&HeaderValue>) -> Option<Caller> {
         let inner = self.0.lock();
-        let named = named.and_then(|id| inner.entries.iter().find(|entry| entry.id.value() == id));
-        let entries = match named {
-            Some(entry) => std::slice::from_ref(entry),
-            None => &inner.entries,
-        };
+        let entries = inner.named(named);
         let first = entries.first()?;
         let alone = entries.len() == 1;
         Some(Caller {
@@ -237,6 +241,14 @@ impl Active {
                 [None, None]
             },
         })
+    }
+
+    /// What the spans of that request are part of, if it is clear which one it is.
+    pub(super) fn trace(&self, named: Option<&HeaderValue>) -> [Option<HeaderValue>; 2] {
+        match self.0.lock().named(named) {
+            [entry] => entry.trace.clone(),
+            _ => [None, None],
+        }
     }
 
     /// The request that is being worked on, if there is one and only one.

@@ -298,8 +298,12 @@ fn describe(error: &wasmtime::Error, requests: Vec<String>) -> Exit {
         ExitReason::Abandoned
     } else if error.is::<MemoryExceeded>() {
         ExitReason::Memory
-    } else if error.is::<CallFailed>() {
-        ExitReason::Call
+    } else if let Some(failed) = error.downcast_ref::<CallFailed>() {
+        if failed.unavailable {
+            ExitReason::Unavailable
+        } else {
+            ExitReason::Call
+        }
     } else {
         ExitReason::Trap
     };

@@ -16,6 +16,7 @@ use wasmtime::component::{HasSelf, Linker, Resource, ResourceTableError};
 use super::state::State;
 use crate::dispatch::{Effect, Superseded};
 use crate::keyvalue::{Bucket, KeyValueError, Swap, Versioned};
+use crate::telemetry::otlp::{Parent, Span};
 
 mod draft {
     wasmtime::component::bindgen!({
@@ -134,6 +135,27 @@ impl State {
         self.active.record(Effect::Write)?;
         Ok(bucket)
     }
+
+    /// The span of a call to the host, part of the request that the guest is working on.
+    fn span(&self, name: &'static str) -> Span {
+        let tracer = &self.blueprint.reach.tracer;
+        if !tracer.is_on() {
+            return Span::none();
+        }
+        tracer.host_call(Parent(&self.active.trace(None)), name)
+    }
+}
+
+/// Has the span end with the call.
+async fn traced<T>(
+    mut span: Span,
+    call: impl Future<Output = Result<T, KeyValueError>>,
+) -> Result<T, KeyValueError> {
+    let outcome = call.await;
+    if let Err(error) = &outcome {
+        span.fail("keyvalue", error);
+    }
+    outcome
 }
 
 /// What is the same in both drafts but for the types that the bindings make.
@@ -162,7 +184,9 @@ macro_rules! store_and_batch {
                 bucket: Resource<OpenBucket>,
                 keys: Vec<String>,
             ) -> Result<Vec<Option<(String, Vec<u8>)>>, Failure> {
-                let values = self.bucket(&bucket)?.get_many(keys.clone()).await?;
+                let bucket = self.bucket(&bucket)?;
+                let span = self.span("keyvalue.get_many");
+                let values = traced(span, bucket.get_many(keys.clone())).await?;
                 Ok(keys
                     .into_iter()
                     .zip(values)
@@ -175,7 +199,8 @@ macro_rules! store_and_batch {
                 bucket: Resource<OpenBucket>,
                 entries: Vec<(String, Vec<u8>)>,
             ) -> Result<(), Failure> {
-                Ok(self.bucket_to_write(&bucket)?.set_many(entries).await?)
+                let bucket = self.bucket_to_write(&bucket)?;
+                Ok(traced(self.span("keyvalue.set_many"), bucket.set_many(entries)).await?)
             }
 
             async fn delete_many(
@@ -183,7 +208,8 @@ macro_rules! store_and_batch {
                 bucket: Resource<OpenBucket>,
                 keys: Vec<String>,
             ) -> Result<(), Failure> {
-                Ok(self.bucket_to_write(&bucket)?.delete_many(keys).await?)
+                let bucket = self.bucket_to_write(&bucket)?;
+                Ok(traced(self.span("keyvalue.delete_many"), bucket.delete_many(keys)).await?)
             }
         }
     };
@@ -198,7 +224,8 @@ macro_rules! bucket_calls {
                 bucket: Resource<OpenBucket>,
                 key: String,
             ) -> Result<Option<Vec<u8>>, Failure> {
-                Ok(self.bucket(&bucket)?.get(&key).await?)
+                let bucket = self.bucket(&bucket)?;
+                Ok(traced(self.span("keyvalue.get"), bucket.get(&key)).await?)
             }
 
             async fn set(
@@ -207,7 +234,8 @@ macro_rules! bucket_calls {
                 key: String,
                 value: Vec<u8>,
             ) -> Result<(), Failure> {
-                Ok(self.bucket_to_write(&bucket)?.set(&key, value).await?)
+                let bucket = self.bucket_to_write(&bucket)?;
+                Ok(traced(self.span("keyvalue.set"), bucket.set(&key, value)).await?)
             }
 
             async fn delete(
@@ -215,7 +243,8 @@ macro_rules! bucket_calls {
                 bucket: Resource<OpenBucket>,
                 key: String,
             ) -> Result<(), Failure> {
-                Ok(self.bucket_to_write(&bucket)?.delete(&key).await?)
+                let bucket = self.bucket_to_write(&bucket)?;
+                Ok(traced(self.span("keyvalue.delete"), bucket.delete(&key)).await?)
             }
 
             async fn exists(
@@ -223,17 +252,21 @@ macro_rules! bucket_calls {
                 bucket: Resource<OpenBucket>,
                 key: String,
             ) -> Result<bool, Failure> {
-                Ok(self.bucket(&bucket)?.exists(&key).await?)
+                let bucket = self.bucket(&bucket)?;
+                Ok(traced(self.span("keyvalue.exists"), bucket.exists(&key)).await?)
             }
 
             async fn list_keys(
                 &mut self,
-                bucket: Resource<OpenBucket>,
+                handle: Resource<OpenBucket>,
                 cursor: Option<$cursor>,
             ) -> Result<$draft::store::KeyResponse, Failure> {
-                let open = self.table.get_mut(&bucket)?;
+                let open = self.table.get_mut(&handle)?;
                 let resume = cursor.map(|cursor| open.$resume(cursor)).transpose()?;
-                let page = open.bucket.list_keys(resume).await?;
+                let bucket = Arc::clone(&open.bucket);
+                let page =
+                    traced(self.span("keyvalue.list_keys"), bucket.list_keys(resume)).await?;
+                let open = self.table.get_mut(&handle)?;
                 let cursor = page.cursor.map(|end| open.$page(end)).transpose()?;
                 Ok($draft::store::KeyResponse {
                     keys: page.keys,
@@ -302,10 +335,12 @@ impl draft::atomics::Host for State {
         delta: u64,
     ) -> Result<u64, Failure> {
         let delta = i64::try_from(delta).map_err(|_| KeyValueError::Overflow)?;
-        let sum = self
-            .bucket_to_write(&bucket)?
-            .increment(&key, delta)
-            .await?;
+        let bucket = self.bucket_to_write(&bucket)?;
+        let sum = traced(
+            self.span("keyvalue.increment"),
+            bucket.increment(&key, delta),
+        )
+        .await?;
         u64::try_from(sum).map_err(|_| KeyValueError::NotANumber.into())
     }
 }
@@ -317,16 +352,19 @@ impl draft2::atomics::Host for State {
         key: String,
         delta: i64,
     ) -> Result<i64, Failure> {
-        Ok(self
-            .bucket_to_write(&bucket)?
-            .increment(&key, delta)
-            .await?)
+        let bucket = self.bucket_to_write(&bucket)?;
+        Ok(traced(
+            self.span("keyvalue.increment"),
+            bucket.increment(&key, delta),
+        )
+        .await?)
     }
 
     async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Result<(), CasFailure> {
         let Cas { bucket, key, seen } = self.table.delete(cas)?;
         self.active.record(Effect::Write)?;
-        match bucket.swap(&key, seen.revision, value).await? {
+        let call = bucket.swap(&key, seen.revision, value);
+        match traced(self.span("keyvalue.swap"), call).await? {
             Swap::Done => Ok(()),
             Swap::Conflict(seen) => Err(CasFailure::Lost(Cas { bucket, key, seen })),
         }
@@ -355,7 +393,7 @@ impl draft2::atomics::HostCas for State {
         key: String,
     ) -> Result<Resource<Cas>, Failure> {
         let bucket = self.bucket(&bucket)?;
-        let seen = bucket.read_for_swap(&key).await?;
+        let seen = traced(self.span("keyvalue.read"), bucket.read_for_swap(&key)).await?;
         Ok(self.table.push(Cas { bucket, key, seen })?)
     }
 

@@ -20,11 +20,12 @@ use super::proxy2::to_guest;
 use super::refusals::Refusals;
 use super::state::Blueprint;
 use crate::body::{Body, BodyError};
-use crate::calls::service_of;
+use crate::calls::{inherit, service_of};
 use crate::config::ServiceName;
 use crate::dispatch::{Caller, Effect};
 use crate::ingress::REQUEST_ID;
 use crate::network::{Denial, Network, NetworkError, Timeouts};
+use crate::telemetry::otlp::Span;
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sent = Result<(http::Response<WasiBody>, Io), Error>;
@@ -90,6 +91,19 @@ impl Outbound {
         recorded.map_err(|superseded| Error::InternalError(Some(superseded.to_string())))
     }
 
+    /// A request that goes out into the world, and says what its answer is part of.
+    fn traced(&self, mut request: Request<WasiBody>) -> (Request<WasiBody>, Span) {
+        let tracer = &self.blueprint.reach.tracer;
+        if !tracer.is_on() {
+            return (request, Span::none());
+        }
+        let trace = self.active.trace(request.headers().get(REQUEST_ID));
+        inherit(request.headers_mut(), &trace);
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let span = tracer.outgoing(&method, &uri, request.headers_mut());
+        (request, span)
+    }
+
     fn refuse(&mut self, error: &NetworkError) {
         let (service, manifest) = (&self.blueprint.service, &self.blueprint.manifest_file);
         match error {
@@ -127,7 +141,10 @@ impl WasiHttpHooks for Outbound {
             };
         }
         match self.go_out(&request) {
-            Ok(()) => Box::new(send(blueprint, request, options)),
+            Ok(()) => {
+                let (request, span) = self.traced(request);
+                Box::new(send(blueprint, request, options, span))
+            }
             Err(error) => refused(request, error),
         }
     }
@@ -165,6 +182,7 @@ async fn send(
     blueprint: Arc<Blueprint>,
     request: Request<WasiBody>,
     options: Option<RequestOptions>,
+    mut span: Span,
 ) -> Sent {
     let timeouts = options.map_or_else(Timeouts::default, |options| Timeouts {
         connect: options.connect_timeout,
@@ -176,8 +194,12 @@ async fn send(
         .network
         .send(request, &blueprint.grants.http, timeouts);
     match sent.await {
-        Ok(response) => Ok(received(response, to_wasi)),
+        Ok(response) => {
+            span.got(response.status());
+            Ok(received(response, to_wasi))
+        }
         Err(error) => {
+            span.fail("network", &error);
             // where a name leads is the operator's to know, not the guest's
             if matches!(error, NetworkError::IpProhibited { .. }) {
                 warn!(service = %blueprint.service, %error, "an outgoing request was refused");

@@ -21,6 +21,7 @@ use crate::service::exit::InstanceId;
 use crate::service::lease::Vitals;
 use crate::service::meter::Meter;
 use crate::telemetry::logbook::{Pages, Source};
+use crate::telemetry::otlp::Tracer;
 
 /// Handles that a guest may hold at once: streams, headers, bodies, buckets.
 const MAX_HANDLES: usize = 10_000;
@@ -37,6 +38,8 @@ pub struct Reach {
     pub calls: Arc<Calls>,
     /// The way out of the host.
     pub network: Network,
+    /// Where it is told what they reach.
+    pub tracer: Tracer,
 }
 
 /// What an instance is made from, the same for all instances of a release.

@@ -217,6 +217,7 @@ fn guest_scene(guest: &str, isolation: Isolation) -> Scene {
                 keyvalue: Arc::new(keyvalue),
                 calls: Calls::new(Arc::default(), Tracer::off()),
                 network: Network::new(Settings::default()).expect("there is TLS"),
+                tracer: Tracer::off(),
             },
         ))
     })

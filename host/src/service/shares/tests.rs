@@ -188,7 +188,7 @@ fn flooded(processors: usize) -> impl Strategy<Value = Load> {
     ];
     (1_u32..=10, lengths, 1_usize..20, 0_u64..300).prop_map(
         move |(weight, (least, most), more, think)| {
-            let stock = 4 * processors as u64 * QUANTUM.as_micros() as u64;
+            let stock = 4 * processors as u64 * u64::try_from(QUANTUM.as_micros()).unwrap();
             let clients =
                 2 * processors + more + usize::try_from(2 * stock / (least + most)).unwrap();
             Load {
@@ -218,10 +218,15 @@ fn run(processors: usize, loads: Vec<Load>, seconds: u32, seed: u64) -> Outcome 
     Simulation::new(processors, loads, seed).run(Duration::from_secs(seconds.into()))
 }
 
+/// As a factor.
+fn factor(processors: usize) -> f64 {
+    u32::try_from(processors).unwrap().into()
+}
+
 /// The shares of services that all have work, in processor time of a second.
 fn fair(loads: &[Load], processors: usize) -> Vec<f64> {
     let all: u32 = loads.iter().map(|load| load.weight).sum();
-    let share = |load: &Load| f64::from(load.weight) / f64::from(all) * processors as f64;
+    let share = |load: &Load| f64::from(load.weight) / f64::from(all) * factor(processors);
     loads.iter().map(share).collect()
 }
 
@@ -241,9 +246,9 @@ proptest! {
         for begin in (5..20).map(|tenths| tenths * 100) {
             let used = outcome.used_between(millis(begin), millis(begin + 1000));
             let all: f64 = used.iter().sum();
-            prop_assert!(all > 0.9 * processors as f64, "{all} of {processors} were used");
+            prop_assert!(all > 0.9 * factor(processors), "{all} of {processors} were used");
             for (index, fair) in fair.iter().enumerate() {
-                let fair = fair * all / processors as f64;
+                let fair = fair * all / factor(processors);
                 let tolerance = 0.1 * fair + TICK.as_secs_f64();
                 prop_assert!((used[index] - fair).abs() <= tolerance,
                     "{index}: {used:?} of {fair} at {begin}: {loads:?}");
@@ -265,7 +270,8 @@ proptest! {
         prop_assert!(*worst <= WINDOW + TICK, "{worst:?}: {loads:?}");
     }
 
-    /// It has one computation, and each processor that it is entitled to has others to do it before.
+    /// It has one computation, and each processor that it is entitled to has others to do before. Within
+    /// a fifth: at each interruption it goes on only when one of the others is interrupted.
     #[test]
     fn a_service_with_one_computation_gets_its_share_beside_a_flooded_one(
         processors in 1_usize..=4, seed in any::<u64>()
@@ -278,8 +284,8 @@ proptest! {
         let loads = vec![load(3_000_000, 1), load(40_000, 30)];
         let outcome = run(processors, loads, 2, seed);
         let used = outcome.used_between(millis(500), millis(1500));
-        let fair = (0.5 * processors as f64).min(1.0);
-        prop_assert!((used[0] - fair).abs() <= 0.15 * fair, "{used:?} of {fair}");
+        let fair = (0.5 * factor(processors)).min(1.0);
+        prop_assert!((used[0] - fair).abs() <= 0.2 * fair, "{used:?} of {fair}");
     }
 
     /// A processor is idle only if nothing is there to be done, and whatever came is done in the end.
@@ -306,7 +312,7 @@ proptest! {
         };
         let outcome = run(processors, vec![load(1), load(100), load(100)], 4, seed);
         let used = outcome.used_between(millis(1000), millis(4000));
-        let fair = 3.0 * processors as f64 / 201.0;
+        let fair = 3.0 * factor(processors) / 201.0;
         prop_assert!((used[0] - fair).abs() <= 0.1 * fair + 2.0 * TICK.as_secs_f64(), "{used:?} {fair}");
     }
 }

@@ -109,7 +109,7 @@ async fn spans_of_a_request_and_of_what_it_led_to_are_below_one_another() {
     let out = tracer.outgoing(&Method::POST, &uri, &mut guest);
     // the other service
     let other = tracer.request(&get(&guest, &Method::POST));
-    let call = tracer.call(Parent(&seen), Side::Caller, "a:b/c@0.1.0", "find");
+    let call = tracer.call(Parent(&seen), "a:b/c@0.1.0", "find");
     drop((call, other, out, attempt, request));
     flush(&otlp).await;
     let spans = collector.spans();
@@ -117,7 +117,7 @@ async fn spans_of_a_request_and_of_what_it_led_to_are_below_one_another() {
         ("queue", "GET /login/{id}", SpanKind::Internal),
         ("instance", "GET /login/{id}", SpanKind::Internal),
         ("keyvalue.get", "instance", SpanKind::Internal),
-        ("a:b/c@0.1.0/find", "instance", SpanKind::Client),
+        ("a:b/c@0.1.0/find", "instance", SpanKind::Server),
     ];
     for (name, parent, kind) in parents {
         let span = named(&spans, name);

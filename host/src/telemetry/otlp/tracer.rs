@@ -97,9 +97,9 @@ impl Tracer {
         span
     }
 
-    /// The client span of a request that a guest sends, to another service or out of the host. Its
-    /// head says what it is part of, and is made to say what the answer is part of. One that is part
-    /// of nothing has none: it would be a trace by itself.
+    /// The client span of a request that a guest sends out of the host. Its head says what it is part of,
+    /// and is made to say what the answer is part of. One that is part of nothing has none: it would be
+    /// a trace by itself.
     pub fn outgoing(&self, method: &Method, uri: &Uri, headers: &mut HeaderMap) -> Span {
         let Some(live) = &self.0 else {
             return Span::none();
@@ -137,17 +137,13 @@ impl Tracer {
         )
     }
 
-    /// The span of a call of a function that a service exports: of who calls, or of who is called.
-    pub fn call(&self, parent: Parent<'_>, side: Side, interface: &str, function: &str) -> Span {
+    /// The server span of a call of a function that a service exports.
+    pub fn call(&self, parent: Parent<'_>, interface: &str, function: &str) -> Span {
         if self.0.is_none() {
             return Span::none();
         }
-        let kind = match side {
-            Side::Caller => SpanKind::Client,
-            Side::Called => SpanKind::Server,
-        };
         let builder = SpanBuilder::from_name(format!("{interface}/{function}"));
-        let mut span = self.within(parent, builder.with_kind(kind));
+        let mut span = self.within(parent, builder.with_kind(SpanKind::Server));
         if span.is_recording() {
             span.set("rpc.system", "wasm_component");
             span.set("rpc.service", interface.to_owned());
@@ -168,15 +164,6 @@ impl Tracer {
             None => Span::none(),
         }
     }
-}
-
-/// The two ends of a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Who calls.
-    Caller,
-    /// Who is called.
-    Called,
 }
 
 impl Live {

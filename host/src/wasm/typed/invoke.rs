@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use wasmtime::component::Val;
 
-use crate::dispatch::{AttemptError, Caller, Line, Message, RequestId, Work};
+use crate::dispatch::{AttemptError, Caller, Line, Message, Noted, RequestId, Work};
 use crate::service::errand::{Awaited, Errand};
 use crate::service::exit::Death;
 use crate::service::lane::Lane;
@@ -34,13 +34,14 @@ pub(super) struct Call {
     pub(super) invocation: Invocation,
     pub(super) caller: Caller,
     pub(super) deadline: Instant,
+    pub(super) noted: Noted,
 }
 
 /// One try.
 pub(in crate::wasm) struct Invoke {
     pub(in crate::wasm) invocation: Invocation,
     pub(in crate::wasm) results: Results,
-    /// The trace that the caller is part of, and so are the calls that the function makes.
+    /// The trace that it is part of, and so are the calls that the function makes.
     pub(in crate::wasm) trace: [Option<HeaderValue>; 2],
 }
 
@@ -87,12 +88,12 @@ impl Errand for Call {
         Line::call(&self.invocation.interface, &self.invocation.function)
     }
 
-    fn work(&self, _trace: Option<&Trace>) -> (Work, Awaited<Vec<Val>>) {
+    fn work(&self, trace: Option<&Trace>) -> (Work, Awaited<Vec<Val>>) {
         let (results, awaited) = oneshot::channel();
         let invoke = Invoke {
             invocation: self.invocation.clone(),
             results,
-            trace: self.caller.trace.clone(),
+            trace: trace.map_or_else(|| self.caller.trace.clone(), Trace::headers),
         };
         (Work::Call(Box::new(invoke)), awaited)
     }
@@ -101,6 +102,10 @@ impl Errand for Call {
         lease.note_answer(false);
         lease.mark_served();
         Ok(values)
+    }
+
+    fn noted(&self) -> Option<&Noted> {
+        Some(&self.noted)
     }
 
     /// Nobody says of a function whether it is.

@@ -51,7 +51,14 @@ pub struct CallFailed {
     pub function: Arc<str>,
     /// Why.
     pub reason: String,
+    /// Whether that was [`Unavailable`].
+    pub unavailable: bool,
 }
+
+/// A call that reached nobody: the service is not there, or takes no more at this moment.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
 
 /// Where one imported function is to be found.
 struct Import {
@@ -67,6 +74,7 @@ impl Import {
 
     /// Puts the answer where the guest is to find it.
     fn give(&self, answer: Result<Vec<Val>>, results: &mut [Val]) -> Result<()> {
+        let mut unavailable = false;
         let reason = match answer {
             Ok(values) if values.len() == results.len() => {
                 for (place, value) in results.iter_mut().zip(values) {
@@ -75,15 +83,19 @@ impl Import {
                 return Ok(());
             }
             Ok(_) => "it gave another number of results".to_owned(),
-            Err(error) => match error.downcast_ref::<wasmtime::Trap>() {
-                Some(trap) => trap.to_string(),
-                None => error.root_cause().to_string(),
-            },
+            Err(error) => {
+                unavailable = error.is::<Unavailable>();
+                match error.downcast_ref::<wasmtime::Trap>() {
+                    Some(trap) => trap.to_string(),
+                    None => error.root_cause().to_string(),
+                }
+            }
         };
         Err(CallFailed {
             interface: Arc::clone(&self.interface),
             function: Arc::clone(&self.function),
             reason,
+            unavailable,
         }
         .into())
     }

@@ -25,7 +25,7 @@ pub mod types;
 pub mod version;
 
 pub use fit::{Mismatch, satisfies};
-pub use link::{CallFailed, Caller, Calls};
+pub use link::{CallFailed, Caller, Calls, Unavailable};
 pub(super) use outgoing::Outgoing;
 pub use outgoing::{Bindings, Links};
 pub use provider::{Exports, Target};

@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
+use http::StatusCode;
 use tracing::warn;
 use wasmtime::Result;
 use wasmtime::component::Val;
 
 use super::invoke::{Call, Invocation};
-use super::link::Calls;
+use super::link::{Calls, Unavailable};
 use crate::config::ServiceName;
-use crate::dispatch::Caller;
+use crate::dispatch::{Caller, Noted};
+use crate::ingress::respond::Problem;
+use crate::telemetry::otlp::Parent;
 use crate::wasm::active::Active;
 use crate::wasm::state::Blueprint;
 
@@ -63,9 +66,12 @@ impl Calls for Outgoing {
         Box::pin(async move {
             let (interface, function) = (invocation.interface.clone(), invocation.function.clone());
             let outcome = bring(&blueprint, caller, invocation).await;
-            outcome.map_err(|reason| {
-                warn!(service = %blueprint.service, %interface, %function, reason, "a call of another service failed");
-                wasmtime::Error::msg(reason)
+            outcome.map_err(|Problem { status, detail, .. }| {
+                warn!(service = %blueprint.service, %interface, %function, reason = detail, "a call of another service failed");
+                match status {
+                    StatusCode::SERVICE_UNAVAILABLE => Unavailable(detail).into(),
+                    _ => wasmtime::Error::msg(detail),
+                }
             })
         })
     }
@@ -75,19 +81,28 @@ async fn bring(
     blueprint: &Blueprint,
     caller: Option<Caller>,
     invocation: Invocation,
-) -> Result<Vec<Val>, String> {
-    let caller = caller.ok_or("there is no request that the call is part of")?;
+) -> Result<Vec<Val>, Problem> {
+    let broken = |detail: &str| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail.to_owned());
+    let caller = caller.ok_or_else(|| broken("there is no request that the call is part of"))?;
     let name = blueprint.links.get(&invocation.interface);
-    let name = name.ok_or("the service that calls is not live yet")?;
-    let calls = &blueprint.reach.calls;
-    let (target, deadline) = calls
-        .find(&caller, name)
-        .map_err(|problem| problem.detail)?;
+    let name = name.ok_or_else(|| broken("the service that calls is not live yet"))?;
+    let (target, deadline) = blueprint.reach.calls.find(&caller, name)?;
+    let (parent, tracer) = (Parent(&caller.trace), &blueprint.reach.tracer);
+    let mut span = tracer.call(parent, &invocation.interface, &invocation.function);
+    span.service(name, &target.release.info.digest);
     let call = Call {
         invocation,
         caller,
         deadline,
+        noted: Noted {
+            trace: span.trace().clone(),
+            ..Noted::default()
+        },
     };
     let answer = target.call(&call).await;
-    answer.map_err(|problem| format!("{name}: {}", problem.detail))
+    answer.map_err(|mut problem| {
+        span.fail("call", &problem.detail);
+        problem.detail = format!("{name}: {}", problem.detail);
+        problem
+    })
 }

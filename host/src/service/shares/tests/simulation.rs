@@ -235,7 +235,7 @@ impl Simulation {
         let idle = self.processors.iter().filter(|one| one.running.is_none());
         let idle = u32::try_from(idle.count()).unwrap();
         if self.shares.is_crowded() || !self.ready.is_empty() {
-            self.outcome.idle_while_waiting += (until - self.now) * idle;
+            self.outcome.idle_while_waiting += until.saturating_sub(self.now) * idle;
         }
     }
 
@@ -365,7 +365,7 @@ impl Simulation {
         let tick = micros(self.random(500..TICK_MICROS + 1));
         let one = &mut self.tasks[task];
         if !std::mem::replace(&mut one.began, true) {
-            self.outcome.waits[one.service].push(self.now - one.came);
+            self.outcome.waits[one.service].push(self.now.saturating_sub(one.came));
         }
         let took = one.left.min(tick);
         self.processors[processor].running = Some((task, took, grant));
