@@ -14,6 +14,7 @@ const SPOILT: &str = "compiled code can't be used";
 
 fn one_and_two() -> Builder {
     Wharf::builder()
+        .cold()
         .service("one", test_guest("hello-one"))
         .service("two", test_guest("hello-two"))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use http::{HeaderValue, Method};
 use serde_json::json;
 use wharf_tests::collector::{attribute, named};
-use wharf_tests::{Builder, Collector, Target, Upstream, Wharf, whole};
+use wharf_tests::{Builder, Collector, Target, Upstream, Wharf, test_guest, whole};
 
 use crate::accounts::shipped;
 use crate::{fault, fault_p3};
@@ -165,4 +165,40 @@ async fn a_collector_that_is_down_costs_no_request() {
     wharf.wait_log(&["telemetry can't be exported"]).await;
     assert_eq!(wharf.get("/fault").await.status, 200);
     over(wharf).await;
+}
+
+/// The interface `wasi:logging`, and what is printed.
+#[tokio::test]
+async fn what_a_guest_logs_says_whose_it_is() {
+    let wharf = Wharf::with("journal", test_guest("journal")).await;
+    let reply = wharf.get("/journal").await;
+    let id = reply.header("x-request-id");
+    let logs = wharf.api("/api/services/journal/logs").await;
+    let lines = logs["lines"].as_array().expect("lines");
+    let said: Vec<_> = lines
+        .iter()
+        .map(|line| {
+            assert_eq!(line["request"], id, "{line}");
+            assert_eq!(line["service"], "journal", "{line}");
+            assert_ne!(line["instance"], "", "{line}");
+            let level = line["level"].as_str().unwrap_or("none");
+            let text = line["text"].as_str().unwrap_or_default();
+            (line["stream"].as_str().unwrap_or_default(), level, text)
+        })
+        .collect();
+    let expected = [
+        ("log", "trace", "a step"),
+        ("log", "debug", "a value"),
+        ("log", "info", "orders: one more"),
+        ("log", "warn", "orders: rather many"),
+        ("log", "warn", "and a second line"),
+        ("log", "error", "orders: too many \\u{1b}[31m"),
+        ("log", "critical", "no more"),
+        ("stdout", "none", "printed"),
+        ("stderr", "none", "printed as an error"),
+    ];
+    assert_eq!(said, expected);
+    wharf
+        .wait_log(&["rather many", id, "journal", "warn"])
+        .await;
 }

@@ -19,6 +19,7 @@
 pub mod build;
 pub mod client;
 pub mod collector;
+mod compiled;
 pub mod held;
 pub mod load;
 mod output;

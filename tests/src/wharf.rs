@@ -1,6 +1,8 @@
 //! One running `wharf`, with directories and ports of its own.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::build::wharf_binary;
 use crate::client::{Reply, Target};
+use crate::compiled;
 use crate::held::Held;
 use crate::output::Lines;
 use crate::{wait_for, wait_until};
@@ -24,6 +27,7 @@ pub struct Builder {
     root: TempDir,
     config: Option<String>,
     env: Vec<(String, String)>,
+    cold: bool,
 }
 
 impl Builder {
@@ -31,7 +35,7 @@ impl Builder {
     #[must_use]
     pub fn service(self, name: &str, component: impl AsRef<Path>) -> Self {
         let to = self.services().join(format!("{name}.wasm"));
-        std::fs::copy(component, to).expect("a built component can be copied");
+        fs::copy(component, to).expect("a built component can be copied");
         self
     }
 
@@ -45,7 +49,7 @@ impl Builder {
     #[must_use]
     pub fn file(self, name: &str, contents: impl AsRef<[u8]>) -> Self {
         let to = self.services().join(name);
-        std::fs::write(to, contents).expect("the services directory can be written to");
+        fs::write(to, contents).expect("the services directory can be written to");
         self
     }
 
@@ -63,11 +67,21 @@ impl Builder {
         self
     }
 
+    /// Has it compile everything itself, where it would be given what others have compiled.
+    #[must_use]
+    pub fn cold(mut self) -> Self {
+        self.cold = true;
+        self
+    }
+
     /// Starts the server and waits until it is ready.
     pub async fn start(self) -> Wharf {
         if let Some(config) = &self.config {
             let file = self.root.path().join("wharf.toml");
-            std::fs::write(file, config).expect("a temporary directory can be written to");
+            fs::write(file, config).expect("a temporary directory can be written to");
+        }
+        if !self.cold {
+            self.give_compiled().expect("compiled code can be copied");
         }
         let process = Process::spawn(&self.root, self.config.is_some(), &self.env);
         let mut wharf = Wharf {
@@ -75,11 +89,22 @@ impl Builder {
             env: self.env,
             front: Target::new(([127, 0, 0, 1], 0).into()),
             admin: Target::new(([127, 0, 0, 1], 0).into()),
+            cold: self.cold,
             root: self.root,
             process,
         };
         wharf.up().await;
         wharf
+    }
+
+    fn give_compiled(&self) -> io::Result<()> {
+        for file in fs::read_dir(self.services())? {
+            let file = file?.path();
+            if file.extension().is_some_and(|ending| ending == "wasm") && file.is_file() {
+                compiled::give(&self.root.path().join("data"), &digest(&fs::read(file)?))?;
+            }
+        }
+        Ok(())
     }
 
     fn services(&self) -> PathBuf {
@@ -96,7 +121,17 @@ pub struct Wharf {
     process: Process,
     configured: bool,
     env: Vec<(String, String)>,
+    cold: bool,
     root: TempDir,
+}
+
+/// What it has compiled is kept for others. If that fails, they compile it, too.
+impl Drop for Wharf {
+    fn drop(&mut self) {
+        if !self.cold {
+            let _ = compiled::keep(&self.data());
+        }
+    }
 }
 
 impl Wharf {
@@ -104,11 +139,12 @@ impl Wharf {
     pub fn builder() -> Builder {
         let root = tempfile::Builder::new().prefix("wharf-test-").tempdir();
         let root = root.expect("there is room for temporary files");
-        std::fs::create_dir(root.path().join("services")).expect("the directory is empty");
+        fs::create_dir(root.path().join("services")).expect("the directory is empty");
         Builder {
             root,
             config: None,
             env: Vec::new(),
+            cold: false,
         }
     }
 
@@ -129,7 +165,7 @@ impl Wharf {
     async fn up(&mut self) {
         self.front.addr = self.process.announced("listening on http://").await;
         self.admin.addr = self.process.announced("admin on http://").await;
-        let token = std::fs::read_to_string(self.data().join("admin.token"));
+        let token = fs::read_to_string(self.data().join("admin.token"));
         self.admin.token = Some(token.expect("there is a token").trim().to_owned());
         wait_until("the server was ready", || async {
             self.admin
@@ -315,31 +351,34 @@ impl Wharf {
 
     /// Deploys by renaming a finished file into place, as a careful operator does.
     pub fn deploy(&self, name: &str, component: impl AsRef<Path>) {
-        let bytes = std::fs::read(component).expect("a built component can be read");
+        let bytes = fs::read(component).expect("a built component can be read");
+        if !self.cold {
+            compiled::give(&self.data(), &digest(&bytes)).expect("compiled code can be copied");
+        }
         self.rename_in(&format!("{name}.wasm"), &bytes);
     }
 
     /// Renames a file with these contents into the services directory.
     pub fn rename_in(&self, file: &str, contents: &[u8]) {
         let staged = self.root.path().join(format!("staged-{file}"));
-        std::fs::write(&staged, contents).expect("a temporary directory can be written to");
-        std::fs::rename(staged, self.services().join(file)).expect("it is on the same file system");
+        fs::write(&staged, contents).expect("a temporary directory can be written to");
+        fs::rename(staged, self.services().join(file)).expect("it is on the same file system");
     }
 
     /// Overwrites or creates a file where it stands.
     pub fn write(&self, file: &str, contents: &[u8]) {
-        std::fs::write(self.services().join(file), contents)
+        fs::write(self.services().join(file), contents)
             .expect("the services directory can be written to");
     }
 
     /// Removes a file.
     pub fn remove(&self, file: &str) {
-        std::fs::remove_file(self.services().join(file)).expect("the file is there");
+        fs::remove_file(self.services().join(file)).expect("the file is there");
     }
 
     /// Waits until a service runs this component.
     pub async fn wait_deployed(&self, name: &str, component: impl AsRef<Path>) {
-        let bytes = std::fs::read(component).expect("a built component can be read");
+        let bytes = fs::read(component).expect("a built component can be read");
         let digest = digest(&bytes);
         wait_until(&format!("{name} ran release {digest}"), || async {
             let service = self.admin.get(&format!("/api/services/{name}")).await;
@@ -412,7 +451,7 @@ impl Wharf {
     /// Gives it another configuration file, which the next start reads.
     pub fn reconfigure(&mut self, toml: &str) {
         let file = self.root.path().join("wharf.toml");
-        std::fs::write(file, toml).expect("a temporary directory can be written to");
+        fs::write(file, toml).expect("a temporary directory can be written to");
         self.configured = true;
     }
 

@@ -6,15 +6,16 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
 use crate::client;
-use crate::contest::measure;
+use crate::contest::{Sample, measure};
 use crate::costs::home::Home;
 use crate::options::Options;
-use crate::peers::{go, guest_named, native};
+use crate::peers::{go, guest_named, installed, native, printed};
 use crate::process::{Process, free_addr};
 use crate::report;
 use crate::table::{Table, median, number, ratio};
@@ -33,8 +34,8 @@ struct Pair {
     /// A, and B if that is another process.
     processes: Vec<Process>,
     _home: Home,
-    alone: Vec<f64>,
-    through: Vec<f64>,
+    alone: Vec<Sample>,
+    through: Vec<Sample>,
 }
 
 pub(crate) fn run(options: &Options) -> Result<String> {
@@ -53,8 +54,8 @@ pub(crate) fn run(options: &Options) -> Result<String> {
     for round in 0..=options.rounds.get() {
         for pair in &mut pairs {
             eprintln!("{}: hop, round {round}", pair.title);
-            let alone = pair.cpu("/hello", pressure)?;
-            let through = pair.cpu(&pair.relay, pressure)?;
+            let alone = pair.sample("/hello", pressure)?;
+            let through = pair.sample(&pair.relay, pressure)?;
             // the first warms up
             if round > 0 {
                 pair.alone.push(alone);
@@ -67,49 +68,71 @@ pub(crate) fn run(options: &Options) -> Result<String> {
         "A alone µs",
         "A and B µs",
         "a hop µs",
-        "× Wharf by name",
+        "× Go",
+        "p50 of a hop µs",
     ]);
-    let hop = |pair: &Pair| {
-        Some(median(pair.through.iter().copied())? - median(pair.alone.iter().copied())?)
-    };
-    let own = pairs.iter().find(|pair| pair.title == WHARF).and_then(hop);
+    let cpu = |sample: &Sample| sample.cpu;
+    let of_go = pairs.iter().find(|pair| pair.title == GO);
+    let of_go = of_go.and_then(|pair| pair.hop(cpu));
     for pair in &pairs {
         table.row([
             pair.title.to_owned(),
-            number(median(pair.alone.iter().copied()), 1),
-            number(median(pair.through.iter().copied()), 1),
-            number(hop(pair), 1),
-            ratio(hop(pair), own),
+            number(median(pair.alone.iter().map(cpu)), 1),
+            number(median(pair.through.iter().map(cpu)), 1),
+            number(pair.hop(cpu), 1),
+            ratio(pair.hop(cpu), of_go),
+            number(pair.hop(|sample| sample.p50), 0),
         ]);
     }
     Ok(format!(
-        "## A hop: CPU time per request of both sides; {} connections\n\n{table}\n{}",
+        "## A hop: CPU time per request of both sides, and latency; {} connections\n\n{table}\n{}",
         options.connections,
         report::list(&left_out)
     ))
 }
 
-const WHARF: &str = "Wharf, 0.2 guests, HTTP by name";
+const GO: &str = "Go net/http, over loopback";
 
 type Start = fn(&'static str) -> Result<Pair>;
 
-const KINDS: [(&str, Start); 4] = [
+/// The composed component is no two services: it is what a call costs without a sandbox in between.
+const KINDS: [(&str, Start); 5] = [
+    ("one component, composed with wac", |title| {
+        composed(title, "relay-typed", "greeter")
+    }),
     ("Wharf, 0.2 guests, by type", |title| {
         in_process(title, "relay-typed", "greeter")
     }),
-    (WHARF, |title| in_process(title, "relay", "hello")),
-    ("Go net/http, over loopback", |title| {
-        over_loopback(title, go::command_at)
+    ("Wharf, 0.2 guests, HTTP by name", |title| {
+        in_process(title, "relay", "hello")
     }),
+    (GO, |title| over_loopback(title, go::command_at)),
     ("hyper 1, over loopback", |title| {
         over_loopback(title, |addr| Ok(native::command_at(addr)))
     }),
 ];
 
+/// Of each pool.
+const INSTANCES: &str = "[instances]\ncount = 4\n";
+
+/// `hello` is there for what A does alone; `relay` has `asked` within it.
+fn composed(title: &'static str, relay: &'static str, asked: &str) -> Result<Pair> {
+    let home = Home::new()?;
+    let whole = home.path().join("composed.wasm");
+    let mut wac = Command::new(installed().join("bin/wac"));
+    wac.arg("plug").arg(guest_named(relay)?);
+    wac.arg("--plug").arg(guest_named(asked)?);
+    printed(wac.arg("--output").arg(&whole))?;
+    home.service("hello", &fs::read(guest_named("hello")?)?, INSTANCES)?;
+    home.service(relay, &fs::read(whole)?, INSTANCES)?;
+    let process = home.start(PATIENCE)?;
+    Ok(Pair::new(title, home.addr, relay, vec![process], home))
+}
+
 /// `hello` is there for what A does alone; `relay` asks `asked`.
 fn in_process(title: &'static str, relay: &'static str, asked: &str) -> Result<Pair> {
     let home = Home::new()?;
-    let mut manifest = "[instances]\ncount = 4\n".to_owned();
+    let mut manifest = INSTANCES.to_owned();
     for name in ["hello", asked] {
         home.service(name, &fs::read(guest_named(name)?)?, &manifest)?;
     }
@@ -121,7 +144,7 @@ fn in_process(title: &'static str, relay: &'static str, asked: &str) -> Result<P
 
 fn over_loopback(
     title: &'static str,
-    command: impl Fn(SocketAddr) -> Result<std::process::Command>,
+    command: impl Fn(SocketAddr) -> Result<Command>,
 ) -> Result<Pair> {
     let home = Home::new()?;
     let (a, b) = (free_addr()?, free_addr()?);
@@ -155,13 +178,17 @@ impl Pair {
         }
     }
 
-    /// Microseconds of CPU time per request, of all processes.
-    fn cpu(&self, target: &str, pressure: Pressure) -> Result<f64> {
+    fn sample(&self, target: &str, pressure: Pressure) -> Result<Sample> {
         let answer = client::get(self.addr, target)?;
         ensure!(answer.body == "Hello, World!", "it answered {answer:?}");
-        let sample = measure(&self.processes, || {
+        measure(&self.processes, || {
             wrk::run(self.addr, target, Workload::Hello, pressure)
-        })?;
-        Ok(sample.cpu)
+        })
+    }
+
+    /// How much more there is of something with B than without.
+    fn hop(&self, of: impl Fn(&Sample) -> f64) -> Option<f64> {
+        let middle = |samples: &[Sample]| median(samples.iter().map(&of));
+        Some(middle(&self.through)? - middle(&self.alone)?)
     }
 }

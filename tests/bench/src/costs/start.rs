@@ -20,6 +20,9 @@ const GUESTS: [(&str, Workload, Generation); 4] = [
     ("echo, 0.3", Workload::Echo, Generation::P3),
 ];
 
+/// How many services a host has that is started again.
+const SERVICES: usize = 50;
+
 /// Until it says that it listens, and until it has answered.
 struct Sample {
     listening: Duration,
@@ -50,11 +53,44 @@ pub(super) fn run(options: &Options) -> Result<String> {
         }
         table.row(row);
     }
+    let many = restart(options)?;
     Ok(format!(
         "## Start-up\n\n\
          From the start of the process until it prints `listening on`, and until it has answered a \
-         request. Cold: with an empty data directory. Warm: once more with the same one.\n\n{table}"
+         request. Cold: with an empty data directory. Warm: once more with the same one.\n\n{table}\n\
+         {SERVICES} services, each of a component of its own (0.2), with 2 instances; everything is ready \
+         when it listens.\n\n{many}"
     ))
+}
+
+/// Many services, none of which has anything compiled for it by another.
+fn restart(options: &Options) -> Result<Table> {
+    let (mut cold, mut warm) = (Vec::new(), Vec::new());
+    let hello = fs::read(guest(Workload::Hello, Generation::P2)?)?;
+    for _ in 0..options.rounds.get() {
+        let home = Home::new()?;
+        home.service(Workload::Hello.name(), &hello, "")?;
+        for number in 1..SERVICES {
+            let own = with_section(&hello, number);
+            home.service(&format!("s{number:02}"), &own, "")?;
+        }
+        cold.push(start(&home, Workload::Hello)?);
+        warm.push(start(&home, Workload::Hello)?);
+    }
+    let mut table = Table::new(["first start ms", "restart ms"]);
+    let listening = |samples: &[Sample]| middle(samples, |sample| sample.listening);
+    table.row([listening(&cold), listening(&warm)]);
+    Ok(table)
+}
+
+/// The same component with a custom section, which makes it another one.
+fn with_section(component: &[u8], number: usize) -> Vec<u8> {
+    let name = format!("s{number:02}");
+    let mut own = component.to_vec();
+    // the section's number, its size, the size of its name, and its name (all below 128: one byte each)
+    own.extend([0, 4, 3]);
+    own.extend(name.as_bytes());
+    own
 }
 
 fn start(home: &Home, workload: Workload) -> Result<Sample> {

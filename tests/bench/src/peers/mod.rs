@@ -184,7 +184,7 @@ pub(crate) fn guest_named(name: &str) -> Result<PathBuf> {
 }
 
 /// Where peers are installed that this repository doesn't build; `tests/bench/run` fills it.
-fn installed() -> PathBuf {
+pub(crate) fn installed() -> PathBuf {
     root().join("target/bench-peers")
 }
 
