@@ -214,10 +214,10 @@ async fn a_caller_comes_to_life_with_the_service_that_it_calls() {
         .wait_log(&["its calls will fail", "users", "caller"])
         .await;
     wait_until("calls failed", || async {
-        wharf.get("/caller/find/ada").await.status == 500
+        wharf.get("/caller/find/ada").await.status == 503
     })
     .await;
-    let exit = &wharf.exits_by("caller", "call").await[0];
+    let exit = &wharf.exits_by("caller", "unavailable").await[0];
     assert!(exit["message"].to_string().contains("users"), "{exit}");
     wharf.deploy("users", test_guest("users"));
     wait_until("calls came through again", || async {
