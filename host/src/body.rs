@@ -3,6 +3,7 @@
 //! [`Body`] is what travels in both directions. [`ReplayBody`] keeps the first bytes of a request's
 //! body at hand, so that a second instance can be given the same request again.
 
+pub mod patient;
 mod replay;
 
 use std::pin::Pin;

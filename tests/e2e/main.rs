@@ -38,6 +38,7 @@ mod matching;
 mod misbehaviour;
 mod neighbours;
 mod new;
+mod operator;
 mod overload;
 mod overtime;
 mod poison;

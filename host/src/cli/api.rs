@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::Number;
 
 /// A host. `GET /api/host`
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -38,7 +39,7 @@ pub(super) struct Service {
     pub(super) queued: u64,
     pub(super) concurrency: u64,
     pub(super) live: Option<Live>,
-    pub(super) counts: BTreeMap<String, u64>,
+    pub(super) counts: BTreeMap<String, Number>,
     pub(super) quarantine: Vec<Quarantined>,
     pub(super) last_deploy_error: Option<DeployError>,
 }
@@ -46,7 +47,8 @@ pub(super) struct Service {
 impl Service {
     /// One of its counters since it was first deployed.
     pub(super) fn count(&self, name: &str) -> u64 {
-        self.counts.get(name).copied().unwrap_or_default()
+        let count = self.counts.get(name).and_then(Number::as_u64);
+        count.unwrap_or_default()
     }
 
     /// Instances that take requests, and all of them.

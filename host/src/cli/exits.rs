@@ -15,16 +15,17 @@ use crate::config::ServiceName;
 /// What `exits` takes.
 #[derive(Args)]
 #[command(after_help = help!("The newest is the last. Times are UTC. The reasons:\n\
-    \x20 retired    drained or replaced\n\
-    \x20 ejected    it failed too often\n\
-    \x20 trap       it crashed\n\
-    \x20 deadline   it took too long\n\
-    \x20 memory     it wanted too much\n\
-    \x20 start      it did not come up\n\
-    \x20 killed     by you\n\
-    \x20 abandoned  its client went away\n\
-    \x20 call       a call to it failed\n\
-    \x20 host       the host's own fault\n\
+    \x20 retired      drained or replaced\n\
+    \x20 ejected      it failed too often\n\
+    \x20 trap         it crashed\n\
+    \x20 deadline     it took too long\n\
+    \x20 memory       it wanted too much\n\
+    \x20 start        it did not come up\n\
+    \x20 killed       by you\n\
+    \x20 abandoned    its client went away\n\
+    \x20 call         a call that it made failed\n\
+    \x20 unavailable  a service that it calls was not there\n\
+    \x20 host         the host's own fault\n\
     \n\
     Examples:\n\
     \x20 wharf exits\n\

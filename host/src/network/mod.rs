@@ -10,7 +10,6 @@
 mod address;
 mod connector;
 mod dial;
-mod download;
 mod error;
 mod failure;
 mod hygiene;
@@ -31,15 +30,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response, Uri};
 use http_body::Body;
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::MapErr;
+use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use tokio::time::{Instant, sleep, sleep_until};
 
 pub use dial::{Dial, Io};
-pub use download::Download;
 pub use error::{Denial, NetworkError, SetupError};
 pub use resolve::Resolve;
 pub use settings::{Settings, Timeouts};
 
+use crate::body::patient::{Late, Patient};
 use crate::config::HttpGrant;
 use connector::Ways;
 use listeners::Listeners;
@@ -47,6 +49,9 @@ use origin::Origin;
 use pools::{Pool, Pools};
 use tls::Tls;
 use upload::{Progress, Upload};
+
+/// A response's body.
+pub type Download = MapErr<Patient<Incoming>, fn(Late<hyper::Error>) -> NetworkError>;
 
 /// The way out of the host. Clones share their connections; [`partition`](Self::partition) makes
 /// one that doesn't.
@@ -151,10 +156,8 @@ impl Network {
         let patience = timeouts
             .between_bytes
             .unwrap_or(self.settings.between_bytes);
-        Ok(Response::from_parts(
-            head,
-            Download::new(incoming, patience),
-        ))
+        let incoming = Patient::new(incoming, patience).map_err(late as fn(_) -> NetworkError);
+        Ok(Response::from_parts(head, incoming))
     }
 
     /// Waits for a connection, then for the response's head.
@@ -164,7 +167,7 @@ impl Network {
         mut request: Request<Upload>,
         progress: &Progress,
         timeouts: Timeouts,
-    ) -> Result<Response<hyper::body::Incoming>, NetworkError> {
+    ) -> Result<Response<Incoming>, NetworkError> {
         let connect = timeouts.connect.unwrap_or(self.settings.connect);
         let patience = timeouts.first_byte.unwrap_or(self.settings.first_byte);
         let mut captured = capture_connection(&mut request);
@@ -192,6 +195,13 @@ impl Network {
                 }
             }
         }
+    }
+}
+
+fn late(error: Late<hyper::Error>) -> NetworkError {
+    match error {
+        Late::TimedOut => NetworkError::ReadTimeout,
+        Late::Body(error) => failure::of_body(&error),
     }
 }
 

@@ -19,6 +19,7 @@ use super::active::Active;
 use super::proxy2::to_guest;
 use super::refusals::Refusals;
 use super::state::Blueprint;
+use crate::body::patient::{Late, Patient};
 use crate::body::{Body, BodyError};
 use crate::calls::{inherit, service_of};
 use crate::config::ServiceName;
@@ -167,14 +168,25 @@ async fn ask(
     request: Request<WasiBody>,
     options: Option<RequestOptions>,
 ) -> Sent {
-    let patience = options.and_then(|options| options.first_byte_timeout);
-    let until = Instant::now() + patience.unwrap_or(FOR_EVER);
+    let options = options.unwrap_or_default();
+    let until = Instant::now() + options.first_byte_timeout.unwrap_or(FOR_EVER);
     let request = request
         .map(|body| Body::stream(body.map_err(|error| BodyError::Client(error.to_string()))));
     let answer = blueprint.reach.calls.http(caller, &name, request);
     let response = timeout_at(until, answer).await;
     let response = response.map_err(|_| Error::ConnectionReadTimeout)?;
-    Ok(received(response, to_guest))
+    Ok(match options.between_bytes_timeout {
+        Some(patience) => {
+            received(
+                response.map(|body| Patient::new(body, patience)),
+                |error| match error {
+                    Late::TimedOut => Error::ConnectionReadTimeout,
+                    Late::Body(error) => to_guest(error),
+                },
+            )
+        }
+        None => received(response, to_guest),
+    })
 }
 
 /// Has the network answer.

@@ -19,14 +19,15 @@ pub(super) async fn kill(
     State(admin): State<Arc<Admin>>,
     Path((name, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let (service, id) = (admin.find(&name)?, instance(&id)?);
+    let service = admin.find(&name)?;
+    let number = instance(&service, &id)?;
     for release in releases(&service) {
-        if release.supervisor.kill(id).await {
-            admin.tell(&service, id, "an operator killed an instance");
+        if release.supervisor.kill(number).await {
+            admin.tell(&service, number, "an operator killed an instance");
             return Ok(StatusCode::NO_CONTENT);
         }
     }
-    Err(no_instance())
+    Err(no_instance(&service, &id))
 }
 
 /// Takes an instance out of use: it finishes what it has, and is replaced.
@@ -37,15 +38,16 @@ pub(super) async fn drain(
     State(admin): State<Arc<Admin>>,
     Path((name, id)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
-    let (service, id) = (admin.find(&name)?, instance(&id)?);
+    let service = admin.find(&name)?;
+    let number = instance(&service, &id)?;
     if releases(&service)
         .iter()
-        .any(|release| release.pool.retire(id))
+        .any(|release| release.pool.retire(number))
     {
-        admin.tell(&service, id, "an operator drains an instance");
+        admin.tell(&service, number, "an operator drains an instance");
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(no_instance())
+    Err(no_instance(&service, &id))
 }
 
 /// The running release, and one that is being tried.
@@ -55,14 +57,16 @@ fn releases(service: &Service) -> Vec<Arc<Release>> {
     service.current().into_iter().chain(canary).collect()
 }
 
-fn instance(text: &str) -> Result<InstanceId, Problem> {
-    text.parse().map(InstanceId).map_err(|_| no_instance())
+fn instance(service: &Service, id: &str) -> Result<InstanceId, Problem> {
+    let number = id.parse().map(InstanceId);
+    number.map_err(|_| no_instance(service, id))
 }
 
-fn no_instance() -> Problem {
+fn no_instance(service: &Service, id: &str) -> Problem {
+    let name = &service.name;
     Problem::new(
         StatusCode::NOT_FOUND,
-        "the service has no instance of that id",
+        format!("{name} has no instance {id:?}"),
     )
 }
 

@@ -11,7 +11,7 @@ const LOGIN: &str = r#"{"name":"login","state":"ready",
  "queued":0,"concurrency":1,
  "live":{"at":1764180009.0,"requests_per_second":120.0,"errors_per_second":0.0,"sheds_per_second":0.0,
   "replays_per_second":0.0,"exits_per_second":0.0,"p50_seconds":0.0008,"p99_seconds":0.0031},
- "counts":{"requests":1200,"errors":3,"starts":4,"exits":2,"replays":1,"sheds":0,"quarantined":0,"deploys":7,
+ "counts":{"requests":1200,"errors":3,"starts":4,"exits":2,"replays":1,"sheds":0,"quarantined":0,"deploys":7,"cpu_seconds":1.5,
   "deploy_failures":0,"rollbacks":1},
  "quarantine":[],"last_deploy_error":null,"new_in_a_later_version":{"a":[1]}}"#;
 
@@ -23,7 +23,7 @@ fn longest() -> Service {
     live.requests_per_second = 88_888.0;
     live.p50_seconds = Some(0.888_888);
     live.p99_seconds = Some(188.0);
-    service.counts.insert("errors".to_owned(), 99_999);
+    service.counts.insert("errors".to_owned(), 99_999.into());
     service.release.as_mut().unwrap().revision = 1234;
     service.instances = vec![service.instances[0].clone(); 88];
     service.frozen = true;
