@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, anyhow};
 use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::{timeout, timeout_at};
 use tracing::{debug, error, info, warn};
 
 use crate::admin::token::Token;
@@ -28,7 +28,7 @@ use crate::network::{Network, Settings};
 use crate::service::gate::Gate;
 use crate::service::{Catalog, Ledger};
 use crate::telemetry::access::AccessLog;
-use crate::telemetry::events::{Event, Kind};
+use crate::telemetry::events::{Event, Events, Kind};
 use crate::telemetry::otlp::Otlp;
 use crate::telemetry::record::Recorder;
 use crate::telemetry::sampler::Sampler;
@@ -141,7 +141,7 @@ impl App {
             })?,
             tracer: otlp.tracer(),
         };
-        let config = self.config;
+        let (config, archive) = (self.config, self.archive.clone());
         let uploads = Uploads::new(&config.services);
         let (operator, orders) = Operator::new(uploads, self.archive.clone());
         let admin = Admin {
@@ -178,23 +178,7 @@ impl App {
                 announced(serving);
             }
         });
-        let work = async move {
-            // requests first: the instances they run in are drained only after them
-            let (front_over, over) = watch::channel(false);
-            let controller = tokio::spawn(controller.run(over));
-            let mut stopping = stopping;
-            let _ = stopping.wait_for(|stop| *stop).await;
-            let event = Event::of(Kind::HostStopping);
-            events_log.tell(event.say("the server finishes what it has, and takes no more"));
-            if timeout(grace, front).await.is_err() {
-                warn!(
-                    grace_seconds = grace.as_secs_f64(),
-                    "the grace period is over; what is still in flight is cut off"
-                );
-            }
-            front_over.send_replace(true);
-            controller.await
-        };
+        let work = finish(controller, front, stopping, grace, events_log, archive);
         tokio::select! {
             result = work => result.map_err(|error| anyhow!("the deploy controller failed: {error}"))?,
             () = signals.drive(stop) => {}
@@ -218,6 +202,36 @@ async fn close(keyvalue: Arc<dyn KeyValueStore>, otlp: Otlp, access: AccessLog) 
     if closed.is_err() {
         warn!("the access log could not be closed");
     }
+}
+
+/// Runs the controller until the word to stop, then lets what is in flight finish, and after that the
+/// instances, all in `grace`.
+async fn finish(
+    controller: Controller,
+    front: JoinHandle<()>,
+    mut stopping: watch::Receiver<bool>,
+    grace: Duration,
+    events: Events,
+    archive: Archive,
+) -> Result<(), JoinError> {
+    // requests first: the instances they run in are drained only after them
+    let (front_over, over) = watch::channel(None);
+    let controller = tokio::spawn(controller.run(over));
+    let _ = stopping.wait_for(|stop| *stop).await;
+    let event = Event::of(Kind::HostStopping);
+    events.tell(event.say("the server finishes what it has, and takes no more"));
+    let (until, cut) = (tokio::time::Instant::now() + grace, front.abort_handle());
+    if timeout_at(until, front).await.is_err() {
+        cut.abort();
+        warn!(
+            grace_seconds = grace.as_secs_f64(),
+            "the grace period is over; what is still in flight is cut off"
+        );
+    }
+    front_over.send_replace(Some(until));
+    let ended = controller.await;
+    archive.settle().await;
+    ended
 }
 
 /// Says where the server listens, on standard output, for people and for scripts that wait for it.

@@ -233,3 +233,55 @@ async fn another_file_takes_a_canarys_place_and_the_old_one_ends_it() {
         assert_eq!(wharf.get("/hello").await.text(), "one\n");
     }
 }
+
+/// What has proved nothing yet isn't given everything because the server was restarted.
+#[tokio::test]
+async fn a_canary_begins_anew_after_a_restart() {
+    let mut wharf = hello("canary = '1%'\nfor = '1h'\nby = 'request'").await;
+    wharf.deploy("hello", test_guest("hello-two"));
+    wait_canary(&wharf).await;
+    wharf.restart().await;
+    assert_eq!(wharf.service("hello").await["release"]["revision"], 1);
+    let canary = wait_canary(&wharf).await;
+    assert_eq!(canary["revision"], 2, "{canary}");
+    assert_eq!(wharf.service("hello").await["release"]["revision"], 1);
+}
+
+/// Whoever lays in again what runs ends the trial, and is answered.
+#[tokio::test]
+async fn who_deploys_what_runs_or_is_tried_is_told_so() {
+    let wharf = hello("canary = '1%'\nfor = '1h'\nby = 'request'").await;
+    wharf.deploy("hello", test_guest("hello-two"));
+    wait_canary(&wharf).await;
+    let deploy = async |guest: &str| {
+        let file = test_guest(guest);
+        let file = file.to_str().expect("test paths are plain");
+        crate::operator::say(&wharf, &["deploy", file, "--name", "hello", "--json"])
+    };
+    let tried = deploy("hello-two").await.json();
+    assert_eq!(tried["state"], "canary", "{tried}");
+    let runs = deploy("hello-one").await.json();
+    assert_eq!(runs["state"], "live", "{runs}");
+    assert_eq!(runs["revision"], 1, "{runs}");
+    assert!(wharf.service("hello").await["canary"].is_null());
+}
+
+/// It would be tried for nothing, and is not tried over and over.
+#[tokio::test]
+async fn a_release_whose_route_is_taken_is_refused_once() {
+    let wharf = Wharf::builder()
+        .service("hello", test_guest("hello-one"))
+        .service("other", test_guest("hello-two"))
+        .start()
+        .await;
+    let manifest = "routes = ['/other']\n[rollout]\ncanary = '50%'\nfor = '1h'";
+    wharf.rename_in("hello.toml", manifest.as_bytes());
+    wharf.wait_refused("hello").await;
+    // a change of others is a reason to look at it again
+    wharf.deploy("other", test_guest("hello-one"));
+    wharf.wait_deployed("other", test_guest("hello-one")).await;
+    wharf.wait_log(&["hello", "refused"]).await;
+    let refused = wharf.log_lines(&["a release is refused", "hello"]);
+    assert!((1..=3).contains(&refused.len()), "{refused:?}");
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+}

@@ -227,3 +227,21 @@ async fn many_services_live_side_by_side() {
         );
     }
 }
+
+/// A manifest that is a directory can be read by nobody.
+#[tokio::test]
+async fn a_service_whose_files_cant_be_read_keeps_no_other_from_being_served() {
+    let builder = Wharf::builder()
+        .service("hello", test_guest("hello-one"))
+        .service("odd", test_guest("hello-one"));
+    let odd = builder.services().join("odd.toml");
+    std::fs::create_dir(&odd).expect("it isn't there");
+    let wharf = builder.start().await;
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+    wharf.wait_log(&["odd", "can't be read"]).await;
+    std::fs::remove_dir(&odd).expect("it is empty");
+    wait_until("it was served, too", || async {
+        wharf.get("/odd").await.status == 200
+    })
+    .await;
+}

@@ -315,3 +315,69 @@ async fn it_is_noted_since_when_a_service_has_had_no_file() {
     })
     .await;
 }
+
+/// It was taken as the first, when there was nothing to compare it with.
+#[tokio::test]
+async fn a_rollback_asks_nothing_of_what_has_run_before() {
+    let wharf = Wharf::with("hello", crate::fault()).await;
+    second(&wharf).await;
+    let reply = rollback(&wharf, json!({})).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert!(!wharf.get("/hello/hello").await.instance().is_empty());
+    assert!(wharf.service("hello").await["held"].is_null());
+}
+
+#[tokio::test]
+async fn what_was_refused_is_not_missed_after_a_restart() {
+    let mut wharf = hello().await;
+    wharf.rename_in("hello.wasm", b"no component");
+    wharf.wait_refused("hello").await;
+    for _ in 0..2 {
+        wharf.restart().await;
+        assert_eq!(wharf.get("/hello").await.text(), "one\n");
+        let error = wharf.deploy_error("hello").await;
+        assert!(error.contains("hello.wasm is not taken"), "{error}");
+    }
+    second(&wharf).await;
+    assert_eq!(wharf.deploy_error("hello").await, "");
+}
+
+#[tokio::test]
+async fn a_held_release_is_listed_and_the_one_that_runs_stays_after_a_restart() {
+    let mut wharf = hello().await;
+    wharf.deploy("hello", crate::fault());
+    wait_releases(&wharf, &[(2, "held"), (1, "live")]).await;
+    wharf.restart().await;
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+    let resumed = wharf.admin.post("/api/services/hello/resume", "").await;
+    assert_eq!(resumed.status, 200, "{resumed:?}");
+    wait_releases(&wharf, &[(2, "live"), (1, "kept")]).await;
+}
+
+#[tokio::test]
+async fn resume_takes_the_files_that_were_gone_back_from() {
+    let wharf = hello().await;
+    second(&wharf).await;
+    assert_eq!(rollback(&wharf, json!({})).await.status, 200);
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+    let resumed = wharf.admin.post("/api/services/hello/resume", "").await;
+    assert_eq!(resumed.status, 200, "{resumed:?}");
+    assert_eq!(wharf.get("/hello").await.text(), "two\n");
+}
+
+/// To say yes to one release is not to say yes to the next.
+#[tokio::test]
+async fn a_resume_is_for_the_files_that_it_was_said_of() {
+    let wharf = hello().await;
+    let unfit = "[grants]\nservices = ['hello']\n[instances]\ncount = 0";
+    wharf.rename_in("hello.toml", unfit.as_bytes());
+    wharf.deploy("hello", crate::fault());
+    wharf.wait_refused("hello").await;
+    wharf.admin.post("/api/services/hello/resume", "").await;
+    wharf.remove("hello.toml");
+    wait_until("it was held", || async {
+        wharf.service("hello").await["held"]["why"] == "capabilities"
+    })
+    .await;
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+}

@@ -107,7 +107,8 @@ impl Builder {
         Ok(())
     }
 
-    fn services(&self) -> PathBuf {
+    /// The services directory.
+    pub fn services(&self) -> PathBuf {
         self.root.path().join("services")
     }
 }

@@ -30,10 +30,7 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
 /// The metrics, as `OpenMetrics` text.
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     for service in admin.catalog.load().values() {
-        let current = service.current();
-        let pool = current.as_ref().map(|release| &release.pool);
-        let (in_flight, queued) = pool.map_or((0, 0), |pool| pool.load());
-        let ready = pool.map_or(0, |pool| pool.usable());
+        let (in_flight, queued, ready) = service.load();
         service.metrics.settle();
         service.metrics.in_flight.set(gauge(in_flight));
         service.metrics.queue.set(gauge(queued));

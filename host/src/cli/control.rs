@@ -28,7 +28,8 @@ pub(super) struct HoldArguments {
 /// What `resume` takes.
 #[derive(Args)]
 #[command(after_help = help!("A release that asks for more than the one before is held, too, until you have\n\
-    seen what it asks for: `wharf status NAME`. To resume says yes to it.\n\
+    seen what it asks for: `wharf status NAME`. To resume says yes to it. After a\n\
+    rollback it takes the files again that were gone back from.\n\
     \n\
     Example:\n\
     \x20 wharf resume login"))]

@@ -1,5 +1,6 @@
 //! The releases that are kept, as the controller and the workshop use them: what is written is written
-//! in the order in which it was decided, beside what goes on.
+//! in the order in which it was decided, beside what goes on. New releases are written beside that, many
+//! at a time.
 //!
 //! A data directory that can't be written to costs the history and nothing else: it is told once, and
 //! releases are numbered from the start of the process.
@@ -39,6 +40,8 @@ pub(super) struct Book {
     pub(super) frozen: bool,
     /// What ran last.
     pub(super) live: Option<Record>,
+    /// What was to take over from it when this was last written.
+    pub(super) tried: Option<Record>,
 }
 
 /// A release that is kept, with all that it is made of.
@@ -86,21 +89,23 @@ impl Archive {
         let Some(releases) = &self.releases else {
             return Book::default();
         };
-        let mut records = releases.list(name).into_iter();
+        let records = releases.list(name);
+        let of = |state| records.iter().find(|one| one.state == state).cloned();
         Book {
             pin: releases.pinned(name),
             frozen: releases.frozen(name),
-            live: records.find(|record| record.state == State::Live),
+            live: of(State::Live),
+            tried: of(State::Canary),
         }
     }
 
-    /// Keeps a release that is about to be tried, and gives it its number.
+    /// Keeps a release that is about to be tried or held, and gives it its number.
     pub(super) async fn accept(
         &self,
         name: &ServiceName,
         files: &Files,
-        content: &Fingerprint,
-        manifest: Option<String>,
+        (content, manifest): (&Fingerprint, Option<String>),
+        state: State,
     ) -> u64 {
         let kept = match self.releases.clone() {
             Some(releases) => {
@@ -111,7 +116,7 @@ impl Archive {
                         content: &content,
                         component: Source::File(&component),
                         manifest: manifest.as_deref(),
-                        state: State::Canary,
+                        state,
                         at: SystemTime::now(),
                     };
                     Ok(releases.accept(&name, release)?)
@@ -126,8 +131,21 @@ impl Archive {
         })
     }
 
+    /// For a release that is not kept. None that is kept has such a number.
     fn number(&self) -> u64 {
-        self.unnumbered.fetch_add(1, Ordering::Relaxed) + 1
+        const UNKEPT: u64 = 1_000_000_000;
+        UNKEPT + self.unnumbered.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Waits until all that was decided so far is written down.
+    pub async fn settle(&self) {
+        let (done, wait) = oneshot::channel::<()>();
+        self.later(move |_| {
+            drop(done);
+            Ok(())
+        });
+        // that it is over is told by the end of the channel
+        let _ = wait.await;
     }
 
     /// Notes what became of a release.

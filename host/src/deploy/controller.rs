@@ -21,7 +21,7 @@ use self::entry::{Decision, Entry};
 use self::publish::Candidate;
 use self::trials::Found;
 use super::diff::{Known, Step, diff};
-use super::operator::{Orders, Refusal};
+use super::operator::{Orders, Outcome, Progress, Refusal};
 use super::prepare::{Judged, Origin, Workshop};
 use super::scan::{Found as Directory, Scanner};
 use super::watcher::Watcher;
@@ -93,8 +93,8 @@ impl Controller {
         }
     }
 
-    /// Follows the directory until `stop` changes, then drains everything by the configured grace.
-    pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
+    /// Follows the directory until `stop` says until when, then drains everything by then.
+    pub async fn run(mut self, mut stop: watch::Receiver<Option<Instant>>) {
         let directory = self.workshop.config.services.clone();
         let quiet = self.workshop.config.deploy.quiet;
         // the watcher is there before the first scan, so that nothing falls between them
@@ -118,7 +118,7 @@ impl Controller {
             }
             tokio::select! {
                 biased;
-                _ = stop.wait_for(|stop| *stop) => break,
+                _ = stop.wait_for(Option::is_some) => break,
                 Some(ended) = self.tasks.join_next() => {
                     if self.on_ended(ended) {
                         next_look = Some(Instant::now());
@@ -138,7 +138,8 @@ impl Controller {
                 }
             }
         }
-        self.drain().await;
+        let until = *stop.borrow();
+        self.drain(until.unwrap_or_else(Instant::now)).await;
     }
 
     /// One look at the directory. `true` if another one is due at once.
@@ -176,7 +177,7 @@ impl Controller {
             self.awaited = Some(
                 self.entries
                     .iter()
-                    .filter(|(_, e)| e.known.preparing)
+                    .filter(|(_, e)| e.known.preparing > 0)
                     .map(|(n, _)| n.clone())
                     .collect(),
             );
@@ -206,17 +207,7 @@ impl Controller {
         for step in steps {
             match step {
                 Step::Deploy(name) => self.deploy(&name),
-                Step::Settle(name) => {
-                    if let Some(entry) = self.entries.get_mut(&name) {
-                        entry.known.judged.clone_from(&entry.known.running);
-                        entry.conflicted = false;
-                        entry.service.note(|notes| notes.deploy_error = None);
-                        info!(service = %name, "the file is again the one that runs");
-                    }
-                    self.end_canary(&name, "the running release's file was put back");
-                    self.settle_pin(&name);
-                    self.no_longer_awaited(&name);
-                }
+                Step::Settle(name) => self.settle(&name),
                 Step::Remove(name) => {
                     let release = self.remove(&name);
                     gone.extend(release.map(|release| (name, release)));
@@ -234,6 +225,26 @@ impl Controller {
             self.retire(name, release);
         }
         self.retry_conflicts()
+    }
+
+    /// A service's files are again those that run.
+    fn settle(&mut self, name: &ServiceName) {
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.known.judged.clone_from(&entry.known.running);
+            entry.conflicted = false;
+            entry.service.note(|notes| notes.deploy_error = None);
+            info!(service = %name, "the file is again the one that runs");
+        }
+        self.end_canary(name, "the running release's file was put back");
+        self.settle_pin(name);
+        if let Some(entry) = self.entries.get_mut(name)
+            && let Some(live) = &entry.live
+        {
+            let live = Outcome::of(&live.info, Progress::Live);
+            let content = entry.known.running.clone();
+            entry.told(content.as_ref(), &Ok(live));
+        }
+        self.no_longer_awaited(name);
     }
 
     /// Does with a service's files what was decided about such.
@@ -255,6 +266,10 @@ impl Controller {
                     entry.hold(&content);
                 }
                 entry.show_pin();
+                self.order(name, Origin::Kept(revision));
+            }
+            Decision::First(revision) => {
+                entry.wait_for_first();
                 self.order(name, Origin::Kept(revision));
             }
             Decision::Hold => {
@@ -280,14 +295,15 @@ impl Controller {
         entry.conflicted = false;
         entry.terms = None;
         entry.facts = None;
+        entry.gone();
         let release = entry.live.take();
         if release.is_some() {
             let event = Event::of(Kind::Removed).service(name);
             entry.service.publish(None);
             self.tell(event.say("the service's file is gone; it is drained"));
             self.end_canary(name, "the service's file is gone");
-        } else {
-            self.entries.remove(name);
+        } else if entry.retiring == 0 {
+            self.forget(name);
         }
         self.no_longer_awaited(name);
         for importer in self.bound_to(name) {
@@ -303,6 +319,9 @@ impl Controller {
 
     /// Lets an old release finish beside what came after it.
     fn retire(&mut self, name: ServiceName, release: Arc<Release>) {
+        if let Some(entry) = self.entries.get_mut(&name) {
+            entry.retiring += 1;
+        }
         release
             .supervisor
             .drain(Instant::now() + self.workshop.config.deploy.drain);
@@ -312,9 +331,8 @@ impl Controller {
         });
     }
 
-    /// Ends everything, in the time that the configuration gives.
-    async fn drain(mut self) {
-        let until = Instant::now() + self.workshop.config.drain.grace;
+    /// Ends everything by then.
+    async fn drain(mut self, until: Instant) {
         let entries = self.entries.values_mut();
         let live: Vec<_> = entries
             .flat_map(|entry| {

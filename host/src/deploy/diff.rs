@@ -13,8 +13,8 @@ pub(super) struct Known {
     pub running: Option<Fingerprint>,
     /// The last content that was taken or refused.
     pub judged: Option<Fingerprint>,
-    /// A release is being prepared.
-    pub preparing: bool,
+    /// Releases that are on their way: ordered, and neither live nor refused.
+    pub preparing: u32,
     /// Its files are gone and its last release finishes.
     pub leaving: bool,
 }
@@ -38,7 +38,7 @@ pub(super) fn diff(found: &Found, known: &BTreeMap<&ServiceName, &Known>) -> Vec
     for (name, sighting) in &found.settled {
         let known = known.get(name).copied().unwrap_or(&unknown);
         let same = |other: &Option<Fingerprint>| other.as_ref() == Some(&sighting.fingerprint);
-        if known.preparing {
+        if known.preparing > 0 {
             continue;
         }
         if same(&known.running) {
@@ -50,8 +50,8 @@ pub(super) fn diff(found: &Found, known: &BTreeMap<&ServiceName, &Known>) -> Vec
         }
     }
     for (name, known) in known {
-        let there = found.settled.contains_key(*name) || found.unsettled.contains(*name);
-        if !there && !known.preparing && !known.leaving {
+        let there = found.has(name);
+        if !there && known.preparing == 0 && !known.leaving {
             steps.push(Step::Remove(ServiceName::clone(name)));
         }
     }
@@ -93,7 +93,7 @@ mod tests {
                 .map(|number| (name("a"), sighting(number)))
                 .into_iter()
                 .collect(),
-            unsettled: BTreeSet::new(),
+            ..Found::default()
         };
         let (name, known) = (name("a"), known.into());
         diff(&found, &known.iter().map(|known| (&name, known)).collect())
@@ -139,13 +139,20 @@ mod tests {
     #[test]
     fn what_is_being_written_or_prepared_is_left_alone() {
         let running = known(Some(1), Some(1));
-        let found = Found {
-            settled: BTreeMap::new(),
-            unsettled: BTreeSet::from([name("a")]),
-        };
-        assert_eq!(diff(&found, &BTreeMap::from([(&name("a"), &running)])), []);
+        for found in [
+            Found {
+                unsettled: BTreeSet::from([name("a")]),
+                ..Found::default()
+            },
+            Found {
+                unreadable: BTreeSet::from([name("a")]),
+                ..Found::default()
+            },
+        ] {
+            assert_eq!(diff(&found, &BTreeMap::from([(&name("a"), &running)])), []);
+        }
         let preparing = Known {
-            preparing: true,
+            preparing: 1,
             ..running.clone()
         };
         assert_eq!(one(Some(2), Some(preparing.clone())), []);

@@ -151,7 +151,8 @@ impl Operator {
         self.ask(|reply| Order::Hold(name.clone(), reply)).await
     }
 
-    /// Takes releases of a service again, and first the one that is held, as it is.
+    /// Takes releases of a service again, and first the one that is held, as it is; or the files that
+    /// were gone back from.
     ///
     /// # Errors
     ///

@@ -153,24 +153,23 @@ async fn make(workshop: &Arc<Workshop>, order: &Order, source: Source) -> Result
     if component.generation.is_none() {
         manifest = manifest.without_requests(at)?;
     }
-    if let (Some(before), false) = (&order.replaces, order.forced) {
-        let added = capability::added(before, &component.facts, &manifest.grants);
-        if !added.is_empty() {
-            return Ok(Outcome::Held(held(
-                name.as_str(),
-                &source.fingerprint,
-                added,
-            )));
+    let accept = |state| {
+        let release = (&source.fingerprint, text.clone());
+        workshop.archive.accept(name, &source.files, release, state)
+    };
+    let revision = match (&order.origin, &order.replaces) {
+        // it ran before
+        (Origin::Kept(revision), _) => *revision,
+        (Origin::Files(_), Some(before)) if !order.forced => {
+            let added = capability::added(before, &component.facts, &manifest.grants);
+            if !added.is_empty() {
+                accept(State::Held).await;
+                let held = held(name.as_str(), &source.fingerprint, added);
+                return Ok(Outcome::Held(held));
+            }
+            accept(State::Canary).await
         }
-    }
-    let revision = match order.origin {
-        Origin::Kept(revision) => revision,
-        Origin::Files(_) => {
-            let archive = workshop.archive.clone();
-            archive
-                .accept(name, &source.files, &source.fingerprint, text)
-                .await
-        }
+        (Origin::Files(_), _) => accept(State::Canary).await,
     };
     let info = Arc::new(ReleaseInfo {
         service: name.clone(),

@@ -29,6 +29,8 @@ struct Seen {
     /// When the stamps were first seen as they are.
     since: Instant,
     fingerprint: Option<Fingerprint>,
+    /// It could not be read, which was told.
+    unread: bool,
 }
 
 /// Remembers what was seen, so that only what changed is read.
@@ -48,6 +50,17 @@ pub(super) struct Found {
     pub settled: BTreeMap<ServiceName, Sighting>,
     /// Services whose files are still being written: to be left as they are until they settle.
     pub unsettled: BTreeSet<ServiceName>,
+    /// Services whose files can't be read: to be left as they are. Nobody waits for them.
+    pub unreadable: BTreeSet<ServiceName>,
+}
+
+impl Found {
+    /// Whether a service has files.
+    pub(super) fn has(&self, name: &ServiceName) -> bool {
+        self.settled.contains_key(name)
+            || self.unsettled.contains(name)
+            || self.unreadable.contains(name)
+    }
 }
 
 impl Scanner {
@@ -83,15 +96,20 @@ impl Scanner {
         self.read(now);
         self.first = false;
         for (name, stamps) in present {
-            let fingerprint = self
-                .seen
-                .get(&name)
-                .and_then(|seen| seen.fingerprint.clone());
-            if let Some(fingerprint) = fingerprint {
-                let stamp = stamps.0;
-                found.settled.insert(name, Sighting { fingerprint, stamp });
-            } else {
-                found.unsettled.insert(name);
+            match self.seen.get(&name) {
+                Some(Seen {
+                    fingerprint: Some(fingerprint),
+                    ..
+                }) => {
+                    let (fingerprint, stamp) = (fingerprint.clone(), stamps.0);
+                    found.settled.insert(name, Sighting { fingerprint, stamp });
+                }
+                Some(Seen { unread: true, .. }) => {
+                    found.unreadable.insert(name);
+                }
+                _ => {
+                    found.unsettled.insert(name);
+                }
             }
         }
         Ok(found)
@@ -124,6 +142,7 @@ impl Scanner {
             stamps,
             since: now,
             fingerprint: None,
+            unread: false,
         };
         match self.seen.get_mut(name) {
             Some(seen) if seen.stamps == stamps => {}
@@ -150,8 +169,16 @@ impl Scanner {
             .filter(|(_, seen)| is_due(seen))
             .collect();
         let work = |(name, seen): &mut (&ServiceName, &mut Seen)| {
-            // a file that vanishes here is seen as gone by the next scan
-            seen.fingerprint = fingerprint(&Files::of(directory, name)).ok();
+            match fingerprint(&Files::of(directory, name)) {
+                Ok(read) => seen.fingerprint = Some(read),
+                // seen as gone by the next scan
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut seen.unread, true) {
+                        warn!(service = %name, %error, "a service's files can't be read; what runs goes on");
+                    }
+                }
+            }
         };
         let share = due
             .len()
@@ -240,6 +267,22 @@ mod tests {
         assert_eq!(scanner.scan().unwrap().unsettled.len(), 2, "first seen now");
         std::thread::sleep(2 * quiet);
         assert_eq!(names(&scanner.scan().unwrap()), ["login", "register"]);
+    }
+
+    #[test]
+    fn what_cant_be_read_is_there_and_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("login.wasm"), "whole").unwrap();
+        // not even root reads a directory as a file
+        let manifest = directory.path().join("login.toml");
+        std::fs::create_dir(&manifest).unwrap();
+        let mut scanner = Scanner::new(directory.path().to_owned(), Duration::ZERO);
+        let found = scanner.scan().unwrap();
+        assert_eq!(found.unreadable.len(), 1);
+        assert!(found.unsettled.is_empty() && found.settled.is_empty());
+        assert!(found.has(&"login".parse().unwrap()));
+        std::fs::remove_dir(&manifest).unwrap();
+        assert_eq!(names(&scanner.scan().unwrap()), ["login"]);
     }
 
     #[test]

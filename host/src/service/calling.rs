@@ -40,14 +40,13 @@ pub struct Calling {
 impl Calling {
     /// The holder of `place` calls.
     pub(super) fn begin(place: Arc<Lease>) -> Self {
-        let number = {
-            let mut calls = place.calls.0.lock();
-            calls.last += 1;
-            let number = calls.last;
-            calls.open.push((number, At::Rest));
-            number
-        };
+        let mut calls = place.calls.0.lock();
+        calls.last += 1;
+        let number = calls.last;
+        calls.open.push((number, At::Rest));
+        // under the lock, so that the pool hears of beginnings and ends in their order
         place.pool().note_calling(&place, true);
+        drop(calls);
         Self { place, number }
     }
 
@@ -72,12 +71,9 @@ impl Calling {
 
 impl Drop for Calling {
     fn drop(&mut self) {
-        let none_left = {
-            let mut calls = self.place.calls.0.lock();
-            calls.open.retain(|(number, _)| *number != self.number);
-            calls.open.is_empty()
-        };
-        if none_left {
+        let mut calls = self.place.calls.0.lock();
+        calls.open.retain(|(number, _)| *number != self.number);
+        if calls.open.is_empty() {
             self.place.pool().note_calling(&self.place, false);
         }
     }

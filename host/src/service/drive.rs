@@ -84,7 +84,7 @@ pub(super) trait Lend: Send + Sync {
     /// Whether the work has come to its end.
     fn is_over(&self) -> bool;
 
-    /// The waker of the work's task.
+    /// Whether this is the waker of the work's task. To be followed by [`lend`](Self::lend).
     fn is_task(&self, waker: &Waker) -> bool;
 }
 
@@ -104,12 +104,18 @@ impl<T: Send + 'static> Lend for Drive<T> {
 
     fn is_over(&self) -> bool {
         // as long as somebody drives it, it isn't
-        let work = self.0.work.try_lock();
-        work.is_some_and(|work| work.future.is_none())
+        let Some(work) = self.0.work.try_lock() else {
+            return false;
+        };
+        let (over, task) = (work.future.is_none(), work.task.clone());
+        // whoever wanted to drive it in this moment could not
+        self.0.end_turn(work, &task);
+        over
     }
 
     fn is_task(&self, waker: &Waker) -> bool {
-        // who drives at the moment registers no waker but the task's
+        // who drives at the moment registers no waker but the task's; whoever wants to drive in this
+        // moment is made up for by who asks, who lends right after
         let work = self.0.work.try_lock();
         work.is_some_and(|work| work.task.will_wake(waker))
     }
@@ -234,6 +240,31 @@ mod tests {
         drive.lend();
         wake.send(3).unwrap();
         assert_eq!(task.await.unwrap(), 3);
+    }
+
+    /// Whoever is kept from driving by somebody who only looks must not be forgotten.
+    #[test]
+    fn who_only_looks_lets_the_task_look_again() {
+        let drive: Drive<()> = Drive::new(Meter::alone());
+        let _driven = drive.start(Box::pin(std::future::pending()));
+        let (task, woken) = counting_waker();
+        drive.0.work.lock().task = task;
+        drive.0.again.store(true, Ordering::SeqCst);
+        assert!(!drive.is_over());
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+        assert!(!drive.0.again.load(Ordering::SeqCst));
+    }
+
+    /// A waker that counts.
+    fn counting_waker() -> (Waker, Arc<AtomicUsize>) {
+        struct Counter(Arc<AtomicUsize>);
+        impl std::task::Wake for Counter {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        let woken = Arc::new(AtomicUsize::new(0));
+        (Arc::new(Counter(Arc::clone(&woken))).into(), woken)
     }
 
     #[tokio::test]

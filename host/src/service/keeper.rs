@@ -56,6 +56,8 @@ struct Running {
     since: Instant,
     /// Until it is ready.
     starting: Option<(Mailbox, Arc<Vitals>)>,
+    /// It finishes what it had when the breaker opened, and is not replaced.
+    given_up: bool,
 }
 
 /// The state that the supervisor's task owns.
@@ -148,17 +150,14 @@ impl Keeper {
                 self.stage = Stage::Probing {
                     healthy_at: now + self.crew.restart.cooldown,
                 };
-                self.crew.pool.set_phase(Phase::Probing);
+                self.crew.pool.begin_probe();
                 self.launch();
             }
             Stage::Probing { healthy_at } if healthy_at <= now => {
                 // no request came to prove it, but it has lived long enough; if it is still
                 // starting, wait on
-                if self
-                    .running
-                    .values()
-                    .any(|running| running.starting.is_none())
-                {
+                let is_up = |running: &Running| !running.given_up && running.starting.is_none();
+                if self.running.values().any(is_up) {
                     self.recovered();
                 } else {
                     self.stage = Stage::Probing {
@@ -239,6 +238,7 @@ impl Keeper {
                 abort,
                 since: Instant::now(),
                 starting,
+                given_up: false,
             },
         );
     }
@@ -318,6 +318,7 @@ impl Keeper {
             return self.tasks.is_empty();
         }
         match self.stage {
+            Stage::Warming { .. } | Stage::Serving | Stage::Probing { .. } if running.given_up => {}
             Stage::Warming { .. } | Stage::Serving if reason.is_failure() => {
                 self.replace(served, ended.blameless);
             }
@@ -364,10 +365,12 @@ impl Keeper {
                 self.stage = Stage::Resting { until };
                 self.crew.pool.set_phase(Phase::Broken { until });
                 self.crew.pool.retire_all();
-                self.running
-                    .values()
-                    .filter(|running| running.starting.is_some())
-                    .for_each(|r| r.abort.abort());
+                for running in self.running.values_mut() {
+                    running.given_up = true;
+                    if running.starting.is_some() {
+                        running.abort.abort();
+                    }
+                }
             }
         }
     }
@@ -381,7 +384,8 @@ impl Keeper {
         self.restarts.recovered();
         self.stage = Stage::Serving;
         self.crew.pool.set_phase(Phase::Open);
-        for _ in self.running.len()..self.crew.count.get() {
+        let staying = self.running.values().filter(|running| !running.given_up);
+        for _ in staying.count()..self.crew.count.get() {
             self.launch();
         }
     }

@@ -193,6 +193,26 @@ impl Service {
         self.current.load_full()
     }
 
+    /// The running release, and one that is being tried.
+    pub fn releases(&self) -> impl Iterator<Item = Arc<Release>> {
+        let canary = self.canary();
+        let canary = canary.map(|canary| Arc::clone(&canary.release));
+        self.current().into_iter().chain(canary)
+    }
+
+    /// Requests in its instances, jobs that wait, and instances that take jobs.
+    pub fn load(&self) -> (usize, usize, usize) {
+        self.releases()
+            .fold((0, 0, 0), |(busy, queued, usable), release| {
+                let (in_flight, waiting) = release.pool.load();
+                (
+                    busy + in_flight,
+                    queued + waiting,
+                    usable + release.pool.usable(),
+                )
+            })
+    }
+
     /// The release that is being tried, if a job in this lane goes to it.
     pub fn tried_in(&self, lane: Lane) -> Option<Arc<Release>> {
         let canary = self.canary.load();
@@ -232,6 +252,11 @@ impl Service {
     /// Notes that a file was not taken, and why.
     pub fn note_deploy_error(&self, message: String) {
         self.metrics.deploy_failures.inc();
+        self.note_refusal(message);
+    }
+
+    /// Notes it once more, when another release runs meanwhile.
+    pub fn note_refusal(&self, message: String) {
         self.notes.lock().deploy_error = Some(DeployError {
             at: unix_seconds(SystemTime::now()),
             message,

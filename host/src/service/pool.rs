@@ -21,6 +21,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -283,6 +284,12 @@ impl Pool {
         }
     }
 
+    /// Lets one instance try. What an earlier one has served proves nothing.
+    pub fn begin_probe(&self) {
+        let _ = self.recovered().now_or_never();
+        self.set_phase(Phase::Probing);
+    }
+
     /// Waits until a probe has served a request.
     pub async fn recovered(&self) {
         self.recovered.notified().await;
@@ -320,9 +327,7 @@ impl Pool {
 
     /// How many instances take jobs.
     pub fn usable(&self) -> usize {
-        let state = self.state.lock();
-        let usable = state.slots.iter().filter(|slot| slot.mailbox.is_some());
-        usable.count()
+        self.state.lock().usable()
     }
 
     /// What each instance is doing.
@@ -336,7 +341,10 @@ impl Pool {
     pub(super) fn all_calling(&self) -> Option<Vec<Arc<Lease>>> {
         let state = self.state.lock();
         let held = state.in_places();
+        // an instance that is on its way brings a place
+        let complete = state.usable() >= self.limits.instances;
         let all = held > 0
+            && complete
             && state.callers.len() == held
             && state.choose(self.born.elapsed(), 0) == Choice::Full;
         all.then(|| state.callers.clone())
@@ -344,7 +352,8 @@ impl Pool {
 
     /// The holder of a lease waits for calls, or does no more.
     pub(super) fn note_calling(&self, lease: &Arc<Lease>, calls: bool) {
-        let callers = &mut self.state.lock().callers;
+        let mut state = self.state.lock();
+        let callers = &mut state.callers;
         let found = callers.iter().position(|one| Arc::ptr_eq(one, lease));
         let left = match found {
             Some(index) if !calls => Some(callers.swap_remove(index)),
@@ -355,6 +364,7 @@ impl Pool {
             _ => None,
         };
         // the last of a lease goes back to the pool, which takes the lock
+        drop(state);
         drop(left);
     }
 
@@ -382,7 +392,8 @@ impl Pool {
         let granted = {
             let mut state = self.state.lock();
             let now = self.born.elapsed();
-            if back.served && state.phase == Phase::Probing {
+            // not what an instance that was retired before still had to do
+            if back.served && state.phase == Phase::Probing && state.is_usable(id) {
                 self.recovered.notify_one();
             }
             let answered = back.answered.map(|at| self.time(at));

@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_millis(250);
 enum Step<A> {
     /// The job is done.
     Answered(A),
-    /// It is to be tried again, on this release.
+    /// It is to be tried again, on this release, which may be another one.
     Again(Arc<Release>),
 }
 
@@ -124,9 +124,10 @@ impl Service {
                 if let Some(error) = job.fault() {
                     return Err(error);
                 }
-                self.compare(release, E::is_failure(&outcome), began);
+                let failed = E::is_failure(&outcome);
                 match job.finish(outcome, Arc::clone(&lease)).await {
                     Ok(answer) => {
+                        self.compare(release, failed, began);
                         if let Some(trial) = trial {
                             trial.answered();
                         }

@@ -94,6 +94,16 @@ impl Metrics {
         metrics
     }
 
+    /// A service is gone: what it is doing is no longer told. What it did still is.
+    pub fn forget(&self, service: &ServiceName) {
+        let service = ByService {
+            service: service.to_string(),
+        };
+        for gauge in [&self.in_flight, &self.queue, &self.instances] {
+            gauge.remove(&service);
+        }
+    }
+
     fn register(&mut self) {
         let to = &mut self.registry;
         to.register(

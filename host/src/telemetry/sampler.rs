@@ -103,17 +103,15 @@ impl Snapshot for Sampler {
 }
 
 fn exported(service: &Service) -> ServiceTotals {
-    let (counts, release) = (service.counts(), service.current());
-    let (in_flight, queued) = release
-        .as_ref()
-        .map_or((0, 0), |release| release.pool.load());
+    let counts = service.counts();
+    let (in_flight, queued, usable) = service.load();
     ServiceTotals {
         service: service.name.clone(),
         answers: service.metrics.by_class(),
         durations: service.metrics.duration.buckets(),
         in_flight: in_flight as u64,
         queued: queued as u64,
-        instances: release.map_or(0, |release| release.pool.usable()) as u64,
+        instances: usable as u64,
         sheds: counts.sheds,
         replays: counts.replays,
         exits: service.metrics.exits_by_reason(),
@@ -122,8 +120,7 @@ fn exported(service: &Service) -> ServiceTotals {
 
 fn totals(service: &Service) -> Totals {
     let counts = service.counts();
-    let release = service.current();
-    let in_flight = release.map_or(0, |release| release.pool.load().0);
+    let (in_flight, ..) = service.load();
     let durations = service.metrics.duration.buckets();
     Totals {
         requests: durations.counts.iter().sum(),

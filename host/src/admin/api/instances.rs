@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 
 use crate::admin::Admin;
 use crate::admin::problem::Problem;
+use crate::service::Service;
 use crate::service::exit::InstanceId;
-use crate::service::{Release, Service};
 use crate::telemetry::events::{Event, Kind};
 
 /// Kills an instance. It is replaced, and what it was working on is run again where that is safe.
@@ -21,7 +21,7 @@ pub(super) async fn kill(
 ) -> Result<StatusCode, Problem> {
     let service = admin.find(&name)?;
     let number = instance(&service, &id)?;
-    for release in releases(&service) {
+    for release in service.releases() {
         if release.supervisor.kill(number).await {
             admin.tell(&service, number, "an operator killed an instance");
             return Ok(StatusCode::NO_CONTENT);
@@ -40,21 +40,14 @@ pub(super) async fn drain(
 ) -> Result<StatusCode, Problem> {
     let service = admin.find(&name)?;
     let number = instance(&service, &id)?;
-    if releases(&service)
-        .iter()
+    if service
+        .releases()
         .any(|release| release.pool.retire(number))
     {
         admin.tell(&service, number, "an operator drains an instance");
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(no_instance(&service, &id))
-}
-
-/// The running release, and one that is being tried.
-fn releases(service: &Service) -> Vec<Arc<Release>> {
-    let canary = service.canary();
-    let canary = canary.map(|canary| Arc::clone(&canary.release));
-    service.current().into_iter().chain(canary).collect()
 }
 
 fn instance(service: &Service, id: &str) -> Result<InstanceId, Problem> {

@@ -33,12 +33,27 @@ pub(super) struct Entry {
     pub(super) pin: Option<Pin>,
     /// The operator holds its deploys.
     pub(super) frozen: bool,
-    /// The operator wants the files as they are, whatever they import.
-    pub(super) forced: bool,
+    /// The operator wants files of this content as they are, whatever they import.
+    pub(super) forced: Option<Fingerprint>,
     /// What ran before this process, until something runs.
     ran: Option<(u64, Fingerprint)>,
+    /// What had not yet taken over from it.
+    untried: Option<Fingerprint>,
+    /// Why the release that is on its way is not that of the files, if nobody has decided that it is to
+    /// stay so.
+    pub(super) stands_in: Option<StandsIn>,
+    /// Releases that are being drained.
+    pub(super) retiring: usize,
     /// Operators who wait for what becomes of a content.
     waiting: Vec<(Option<Fingerprint>, Reply)>,
+}
+
+/// Why a release that ran before this process runs again, and not what the files have.
+pub(super) enum StandsIn {
+    /// They are refused, for this reason.
+    Refused(String),
+    /// They have to stand up to it first.
+    Untried,
 }
 
 /// What to do with files that were seen.
@@ -48,6 +63,8 @@ pub(super) enum Decision {
     Take,
     /// Run this release instead.
     Instead(u64),
+    /// Run this release, which ran before, and then look at the files again.
+    First(u64),
     /// Leave them until the operator says so; what runs goes on.
     Hold,
 }
@@ -67,26 +84,45 @@ impl Entry {
             tried: None,
             pin: book.pin,
             frozen: book.frozen,
-            forced: false,
+            forced: None,
             ran: book.live.map(|record| (record.revision, record.content)),
+            untried: book.tried.map(|record| record.content),
+            stands_in: None,
+            retiring: 0,
             waiting: Vec::new(),
         }
     }
 
     /// What to do with files of this content.
     pub(super) fn decide(&self, found: &Fingerprint) -> Decision {
-        if self.forced {
+        if self.forced.as_ref() == Some(found) {
             return Decision::Take;
         }
         if let Some(pin) = self.pin.as_ref().filter(|pin| pin.holds(found)) {
             return Decision::Instead(pin.run);
         }
         match &self.ran {
+            Some((revision, ran))
+                if !self.frozen && ran != found && self.untried.as_ref() == Some(found) =>
+            {
+                Decision::First(*revision)
+            }
             _ if !self.frozen => Decision::Take,
-            Some((_, ran)) if self.live.is_none() && ran == found => Decision::Take,
-            Some((revision, _)) if self.live.is_none() => Decision::Instead(*revision),
-            _ => Decision::Hold,
+            Some((_, ran)) if ran == found => Decision::Take,
+            Some((revision, _)) => Decision::Instead(*revision),
+            None => Decision::Hold,
         }
+    }
+
+    /// What ran before runs first, and then the files are looked at again.
+    pub(super) fn wait_for_first(&mut self) {
+        self.untried = None;
+        self.stands_in = Some(StandsIn::Untried);
+    }
+
+    /// What ran before this process, if nothing has run since. To be asked for once.
+    pub(super) fn take_ran(&mut self) -> Option<u64> {
+        self.ran.take().map(|(revision, _)| revision)
     }
 
     /// What runs is another release now.
@@ -99,6 +135,7 @@ impl Entry {
         self.known.running = fingerprint;
         self.facts = Some(facts);
         self.ran = None;
+        self.untried = None;
         self.live.replace(Arc::clone(release))
     }
 
@@ -131,7 +168,7 @@ impl Entry {
 
     /// Another release is taken: what was held or taken back is no longer of interest.
     pub(super) fn forget_pin(&mut self) -> Option<Pin> {
-        self.forced = false;
+        self.forced = None;
         self.service.note(|notes| {
             notes.held = None;
             notes.taken_back = None;
@@ -169,8 +206,15 @@ impl Entry {
         }
     }
 
-    /// Tells those who wait for it what became of a content. Who waits for another that is no longer
-    /// there hears so.
+    /// Lets all who wait hear that there is nothing more to wait for.
+    pub(super) fn gone(&mut self) {
+        for (_, reply) in self.waiting.drain(..) {
+            let message = format!("the files of {} are gone", self.service.name);
+            let _ = reply.send(Err(Refusal::Conflict(message)));
+        }
+    }
+
+    /// Tells those who wait for it, or for whatever comes, what became of a content.
     pub(super) fn told(
         &mut self,
         content: Option<&Fingerprint>,

@@ -4,11 +4,12 @@ use std::fmt::Display;
 use std::time::SystemTime;
 
 use super::Controller;
+use super::entry::StandsIn;
 use super::publish::Candidate;
 use crate::config::ServiceName;
 use crate::deploy::fingerprint::Fingerprint;
 use crate::deploy::operator::Refusal;
-use crate::deploy::prepare::{Judged, Outcome};
+use crate::deploy::prepare::{Judged, Origin, Outcome};
 use crate::deploy::releases::{Pin, State, Why};
 use crate::service::status::Held;
 use crate::telemetry::events::{Event, Level, Stage};
@@ -40,7 +41,13 @@ impl Controller {
             }),
             Outcome::Refused(error) => {
                 let content = fingerprint.filter(|_| from_files);
-                self.refuse(&name, content.as_ref(), &format!("{error:#}"));
+                let message = format!("{error:#}");
+                self.refuse(&name, content.as_ref(), &message);
+                if from_files {
+                    self.run_what_ran(&name, message);
+                } else if let Some(entry) = self.entries.get_mut(&name) {
+                    entry.stands_in = None;
+                }
                 self.decided(&name);
                 None
             }
@@ -74,6 +81,19 @@ impl Controller {
         }
     }
 
+    /// The files are refused, and nothing has run since this process began: what ran before it still can.
+    fn run_what_ran(&mut self, name: &ServiceName, why: String) {
+        let entry = self.entries.get_mut(name);
+        let ran = entry.and_then(|entry| {
+            let ran = entry.take_ran()?;
+            entry.stands_in = Some(StandsIn::Refused(why));
+            Some(ran)
+        });
+        if let Some(ran) = ran {
+            self.order(name, Origin::Kept(ran));
+        }
+    }
+
     /// Refuses a release that doesn't get along with others, which may change.
     pub(super) fn refuse_for_now(&mut self, candidate: &Candidate, why: &dyn Display) {
         let name = &candidate.name;
@@ -92,6 +112,9 @@ impl Controller {
         }
         let content = candidate.fingerprint.as_ref();
         self.refuse(name, content.filter(|_| candidate.from_files), &message);
+        if candidate.from_files {
+            self.run_what_ran(name, message);
+        }
         self.decided(name);
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::entry::Entry;
+use super::entry::{Entry, StandsIn};
 use super::{Controller, Ended};
 use crate::config::ServiceName;
 use crate::deploy::fingerprint::Fingerprint;
@@ -17,7 +17,7 @@ impl Controller {
     /// Carries out an order. `true` if the directory has to be looked at.
     pub(super) fn obey(&mut self, order: Order) -> bool {
         match order {
-            Order::Expect(name, content, reply) => self.expect(name, content, reply),
+            Order::Expect(name, content, reply) => self.expect(&name, content, reply),
             Order::Rollback(name, wanted, reply) => {
                 self.roll_back(&name, wanted.as_deref(), reply);
                 false
@@ -32,24 +32,33 @@ impl Controller {
     }
 
     /// Files were just written, and their operator waits. What was refused before is judged again.
-    fn expect(&mut self, name: ServiceName, content: Fingerprint, reply: Reply) -> bool {
-        let entry = self.entry(name);
-        if let Some(live) = entry
-            .live
-            .as_ref()
-            .filter(|_| entry.known.running.as_ref() == Some(&content))
-            && entry.tried.is_none()
-        {
-            let _ = reply.send(Ok(Outcome::of(&live.info, Progress::Live)));
+    fn expect(&mut self, name: &ServiceName, content: Fingerprint, reply: Reply) -> bool {
+        let entry = self.entry(name.clone());
+        let reached = match (&entry.tried, &entry.live) {
+            (Some(tried), _) if tried.is_of(&content) => Some((tried.info(), Progress::Canary)),
+            (None, Some(live)) if entry.known.running.as_ref() == Some(&content) => {
+                Some((&*live.info, Progress::Live))
+            }
+            _ => None,
+        };
+        if let Some((release, progress)) = reached {
+            let _ = reply.send(Ok(Outcome::of(release, progress)));
             return true;
         }
         if entry.known.judged.as_ref() == Some(&content) && entry.tried.is_none() {
             entry.known.judged = None;
-            if !entry.frozen {
-                entry.pin = None;
-            }
+        }
+        // who lays in what was gone back from wants it
+        let holds = |pin: &Pin| pin.holds(&content);
+        let lift = !entry.frozen && entry.pin.as_ref().is_some_and(holds);
+        if lift {
+            entry.known.judged = None;
+            entry.pin = None;
         }
         entry.wait(Some(content), reply);
+        if lift {
+            self.workshop.archive.unpin(name);
+        }
         true
     }
 
@@ -67,7 +76,7 @@ impl Controller {
                 return;
             }
         };
-        if entry.known.preparing {
+        if entry.known.preparing > 0 {
             let message =
                 format!("a release of {name} is on its way; try again when it is decided");
             let _ = reply.send(Err(Refusal::Conflict(message)));
@@ -100,8 +109,24 @@ impl Controller {
             return;
         };
         let Some(seen) = seen else { return };
-        entry.known.judged = Some(seen.clone());
+        match entry.stands_in.take() {
+            // they are looked at again, now that there is something to be compared with
+            Some(StandsIn::Untried) => return,
+            Some(StandsIn::Refused(why)) => {
+                entry.service.note_refusal(why);
+                return;
+            }
+            None => {}
+        }
         let run = release.info.revision;
+        let is_of_others =
+            |pin: &Pin| pin.why == Why::TakenBack && pin.run == run && !pin.holds(&seen);
+        if entry.pin.as_ref().is_some_and(is_of_others) {
+            // what was taken back is no longer what the files have, and they have done nothing wrong
+            entry.known.judged = None;
+            return;
+        }
+        entry.known.judged = Some(seen.clone());
         // that it was the host who held something, or took it back, stays known
         let is_known = |pin: &Pin| pin.holds(&seen) && pin.why != Why::Operator && pin.run == run;
         if entry.pin.as_ref().is_some_and(is_known) || (entry.frozen && entry.service.is_held()) {
@@ -145,23 +170,26 @@ impl Controller {
             return false;
         };
         let was_frozen = std::mem::replace(&mut entry.frozen, false);
-        let mut holds = false;
+        let mut waits = false;
         entry.service.note(|notes| {
             notes.frozen = false;
-            holds = notes.held.is_some();
+            waits = notes.held.is_some();
         });
+        // or the files wait since another release runs in their place
+        waits |= !was_frozen && entry.pin.is_some();
         if was_frozen {
             self.workshop.archive.freeze(name, false);
         }
-        if was_frozen || holds {
+        if was_frozen || waits {
             let event = Event::of(Kind::Resumed).service(name);
             self.tell(event.say("an operator lets the deploys of this service go on"));
         }
         let Some(entry) = self.entries.get_mut(name) else {
             return false;
         };
-        if holds {
-            entry.forced = true;
+        if waits {
+            let found = self.found.settled.get(name);
+            entry.forced = found.map(|found| found.fingerprint.clone());
             entry.known.judged = None;
             entry.wait(None, reply);
             return true;
@@ -183,11 +211,15 @@ impl Controller {
         let Some(entry) = self.entries.get_mut(name) else {
             return;
         };
-        entry.known.preparing = true;
+        entry.known.preparing += 1;
         entry.known.leaving = false;
+        let forced = match &origin {
+            Origin::Files(seen) => entry.forced.as_ref() == Some(&seen.fingerprint),
+            Origin::Kept(_) => false,
+        };
         let order = prepare::Order {
             service: Arc::clone(&entry.service),
-            forced: entry.forced,
+            forced,
             replaces: entry.facts.clone(),
             origin,
         };

@@ -9,7 +9,7 @@ use tracing::error;
 
 use super::terms::Terms;
 use super::{Controller, Ended};
-use crate::config::ServiceName;
+use crate::config::{Rollout, ServiceName};
 use crate::deploy::agreement::Disagreement;
 use crate::deploy::fingerprint::Fingerprint;
 use crate::deploy::operator::{Outcome, Progress};
@@ -84,18 +84,32 @@ impl Controller {
     }
 
     fn on_drained(&mut self, name: &ServiceName) {
-        let entry = self.entries.get(name);
-        if entry.is_some_and(|entry| entry.known.leaving) {
-            self.entries.remove(name);
-            self.workshop.ledger.logbook.forget(name);
+        let Some(entry) = self.entries.get_mut(name) else {
+            return;
+        };
+        entry.retiring = entry.retiring.saturating_sub(1);
+        if entry.known.leaving && entry.retiring == 0 {
+            self.forget(name);
             self.publish_catalog();
         }
+    }
+
+    /// Nothing is left of a service but what is kept of it.
+    pub(super) fn forget(&mut self, name: &ServiceName) {
+        if let Some(entry) = self.entries.remove(name) {
+            entry.service.metrics.settle();
+        }
+        self.workshop.ledger.logbook.forget(name);
+        self.workshop.ledger.metrics.forget(name);
     }
 
     /// What was prepared is live or refused.
     pub(super) fn decided(&mut self, name: &ServiceName) {
         if let Some(entry) = self.entries.get_mut(name) {
-            entry.known.preparing = false;
+            entry.known.preparing = entry.known.preparing.saturating_sub(1);
+            if entry.known.preparing > 0 {
+                return;
+            }
         }
         self.no_longer_awaited(name);
     }
@@ -133,6 +147,10 @@ impl Controller {
             return false;
         }
         let warm = self.try_first(warm);
+        if warm.is_empty() {
+            // nothing that others may have waited for
+            return false;
+        }
         match self.table_with(&warm) {
             Ok(table) => {
                 self.go_live(warm, table);
@@ -159,23 +177,24 @@ impl Controller {
     fn try_first(&mut self, warm: Vec<Candidate>) -> Vec<Candidate> {
         let mut at_once = Vec::new();
         for candidate in warm {
-            let rollout = candidate.warm.release.manifest.rollout.clone();
-            let runs = self
-                .entries
-                .get(&candidate.name)
-                .is_some_and(|entry| entry.live.is_some());
-            match rollout {
-                Some(rollout) if runs && candidate.from_files && !candidate.proven => {
-                    // it would be for nothing if it couldn't take over
-                    match self.table_with(std::slice::from_ref(&candidate)) {
-                        Ok(_) => self.start_canary(candidate, &rollout),
-                        Err(conflict) => self.refuse_for_now(&candidate, &conflict),
-                    }
-                }
-                _ => at_once.push(candidate),
+            let Some(rollout) = self.rollout(&candidate).cloned() else {
+                at_once.push(candidate);
+                continue;
+            };
+            // it would be for nothing if it couldn't take over
+            match self.table_with(std::slice::from_ref(&candidate)) {
+                Ok(_) => self.start_canary(candidate, &rollout),
+                Err(conflict) => self.refuse_for_now(&candidate, &conflict),
             }
         }
         at_once
+    }
+
+    /// How a release has to stand up to the one that runs, if it has to.
+    pub(super) fn rollout<'a>(&self, candidate: &'a Candidate) -> Option<&'a Rollout> {
+        let runs = self.entries.get(&candidate.name)?.live.is_some();
+        let rollout = candidate.warm.release.manifest.rollout.as_ref()?;
+        (runs && candidate.from_files && !candidate.proven).then_some(rollout)
     }
 
     fn go_live(&mut self, warm: Vec<Candidate>, table: Table<Target>) {
@@ -215,8 +234,8 @@ impl Controller {
         let release = warm.release;
         let event = |stage| Event::deploy(stage).release(&release.info);
         events.tell(event(Stage::Shifting).say("requests go over to it"));
-        // before anything is asked of it
-        warm.links.set(bindings.clone());
+        // before anything is asked of it; what was tried keeps those that it was tried with
+        let bindings = warm.links.set(bindings).clone();
         let entry = self.entries.get_mut(&name)?;
         entry.terms = Some(Terms {
             contract: warm.contract,
@@ -261,7 +280,7 @@ impl Controller {
         let undecided: BTreeSet<_> = disagreeing.iter().map(|(one, _)| &one.name).collect();
         let preparing = |name: &ServiceName| {
             let entry = self.entries.get(name);
-            entry.is_some_and(|entry| entry.known.preparing)
+            entry.is_some_and(|entry| entry.known.preparing > 0)
         };
         // where nothing is on its way, those that wait for one another would wait for ever
         let underway = self

@@ -46,18 +46,28 @@ impl Controller {
     /// The bindings of all candidates if they went live together; or the first that can't, and why.
     fn agree(&self, batch: &[Candidate]) -> Result<Vec<Bindings>, (usize, Disagreement)> {
         let new: BTreeMap<_, _> = batch.iter().map(|one| (&one.name, one)).collect();
-        let serves = |provider: &ServiceName, wanted: &Interface| {
-            let contract = match new.get(provider) {
-                Some(candidate) => &candidate.warm.contract,
-                None => &self.entries.get(provider)?.terms.as_ref()?.contract,
+        let serves =
+            |candidate: Option<&&Candidate>, provider: &ServiceName, wanted: &Interface| {
+                let contract = match candidate {
+                    Some(candidate) => &candidate.warm.contract,
+                    None => &self.entries.get(provider)?.terms.as_ref()?.contract,
+                };
+                contract.exports.serves(wanted)
             };
-            contract.exports.serves(wanted)
+        // as it will be once all have taken over
+        let later = |provider: &ServiceName, wanted: &Interface| {
+            serves(new.get(provider), provider, wanted)
+        };
+        // as it is at first: what is only tried serves nobody for sure
+        let at_once = |one: &&&Candidate| self.rollout(one).is_none();
+        let now = |provider: &ServiceName, wanted: &Interface| {
+            serves(new.get(provider).filter(at_once), provider, wanted)
         };
         let mut all = Vec::with_capacity(batch.len());
         for (index, candidate) in batch.iter().enumerate() {
             let granted = &candidate.warm.release.manifest.grants.services;
             let wanted = &candidate.warm.contract.wanted;
-            let bindings = bind(&candidate.name, wanted, granted, &serves);
+            let bindings = bind(&candidate.name, wanted, granted, &now);
             all.push(bindings.map_err(|disagreement| (index, disagreement))?);
         }
         let staying = self
@@ -69,7 +79,7 @@ impl Controller {
         for (importer, terms) in staying {
             let wanted = &terms.contract.wanted;
             for (index, candidate) in batch.iter().enumerate() {
-                keeps(&candidate.name, importer, wanted, &terms.bindings, &serves)
+                keeps(&candidate.name, importer, wanted, &terms.bindings, &later)
                     .map_err(|disagreement| (index, disagreement))?;
             }
         }

@@ -10,15 +10,15 @@ use super::publish::Candidate;
 use super::{Controller, Ended};
 use crate::config::{Rollout, ServiceName};
 use crate::deploy::fingerprint::Fingerprint;
-use crate::deploy::operator::{Outcome, Progress};
+use crate::deploy::operator::{Outcome, Progress, Refusal};
 use crate::deploy::prepare::Origin;
 use crate::deploy::releases::{Pin, State, Why};
-use crate::service::Release;
 use crate::service::canary::Canary;
 use crate::service::canary::trial::Arm;
 use crate::service::exit::unix_seconds;
 use crate::service::pool::Phase;
 use crate::service::status::TakenBack;
+use crate::service::{Release, ReleaseInfo};
 use crate::telemetry::events::{Event, Kind};
 
 /// How long a release that took over has to hold out: if its breaker opens before that, and the one
@@ -30,6 +30,18 @@ pub(super) struct Tried {
     pub(super) canary: Arc<Canary>,
     /// What takes over if it does well.
     candidate: Candidate,
+}
+
+impl Tried {
+    /// Whether it was made of this content.
+    pub(super) fn is_of(&self, content: &Fingerprint) -> bool {
+        self.candidate.fingerprint.as_ref() == Some(content)
+    }
+
+    /// What names it.
+    pub(super) fn info(&self) -> &ReleaseInfo {
+        &self.canary.release.info
+    }
 }
 
 /// How an observation ended.
@@ -90,7 +102,7 @@ impl Controller {
         match found {
             Found::Sound => {
                 let own = canary.tally(Arm::Canary);
-                entry.known.preparing = true;
+                entry.known.preparing += 1;
                 let event = Event::of(Kind::CanaryPassed).release(&canary.release.info);
                 self.tell(event.say(format!(
                     "the new release did as well as the running one, on {} requests of which {} failed, and gets all",
@@ -104,6 +116,7 @@ impl Controller {
             Found::Failed(reason) => {
                 entry.service.try_out(None);
                 let seen = tried.candidate.fingerprint.clone();
+                entry.told(seen.as_ref(), &Err(Refusal::Refused(reason.clone())));
                 let running = entry.live.as_ref().map(|live| live.info.revision);
                 self.tell_taken_back(name, &canary.release, seen, running, reason);
                 self.retire(name.clone(), Arc::clone(&canary.release));
@@ -173,10 +186,10 @@ impl Controller {
             .as_ref()
             .is_some_and(|live| Arc::ptr_eq(live, release));
         // another release is there, or on its way
-        if !is_live || entry.known.preparing {
+        if !is_live || entry.known.preparing > 0 {
             return;
         }
-        let seen = entry.known.judged.clone();
+        let seen = entry.known.running.clone();
         self.tell_taken_back(name, release, seen, Some(good), reason);
         self.order(name, Origin::Kept(good));
     }

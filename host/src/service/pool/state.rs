@@ -248,6 +248,18 @@ impl State {
         balance::choose(loads, waiting, self.turn)
     }
 
+    /// How many instances take jobs.
+    pub(super) fn usable(&self) -> usize {
+        let usable = self.slots.iter().filter(|slot| slot.mailbox.is_some());
+        usable.count()
+    }
+
+    /// Whether this one does.
+    pub(super) fn is_usable(&self, id: InstanceId) -> bool {
+        let mut slots = self.slots.iter();
+        slots.any(|slot| slot.id == id && slot.mailbox.is_some())
+    }
+
     pub(super) fn in_places(&self) -> usize {
         self.slots.iter().map(|slot| slot.in_flight).sum()
     }

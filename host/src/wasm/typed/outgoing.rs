@@ -27,9 +27,9 @@ pub type Bindings = BTreeMap<Arc<str>, ServiceName>;
 pub struct Links(Arc<OnceLock<Bindings>>);
 
 impl Links {
-    /// The release goes live. Bindings that were set before remain.
-    pub fn set(&self, bindings: Bindings) {
-        let _ = self.0.set(bindings);
+    /// The release goes live, or is tried. Gives back those that hold: the first that were set.
+    pub fn set(&self, bindings: Bindings) -> &Bindings {
+        self.0.get_or_init(|| bindings)
     }
 
     fn get(&self, interface: &str) -> Option<&ServiceName> {
