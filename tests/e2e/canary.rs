@@ -285,3 +285,40 @@ async fn a_release_whose_route_is_taken_is_refused_once() {
     assert!((1..=3).contains(&refused.len()), "{refused:?}");
     assert_eq!(wharf.get("/hello").await.text(), "one\n");
 }
+
+#[tokio::test]
+async fn a_canary_doesnt_take_over_while_deploys_are_held() {
+    let wharf = hello("canary = '50%'\nfor = '1s'\nby = 'request'").await;
+    wharf.deploy("hello", test_guest("hello-two"));
+    wait_canary(&wharf).await;
+    let held = wharf.admin.post("/api/services/hello/hold", "").await;
+    assert_eq!(held.status, 200, "{held:?}");
+    wait_until("it was held", || async {
+        wharf.service("hello").await["held"].is_object()
+    })
+    .await;
+    let service = wharf.service("hello").await;
+    assert!(service["canary"].is_null(), "{service}");
+    assert_eq!(service["release"]["revision"], 1, "{service}");
+    let resumed = wharf.admin.post("/api/services/hello/resume", "").await;
+    assert_eq!(resumed.status, 200, "{resumed:?}");
+    wait_until("it took over", || async {
+        wharf.service("hello").await["release"]["revision"] == 2
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn to_roll_back_from_a_canary_is_to_stay_with_what_runs() {
+    let mut wharf = hello("canary = '50%'\nfor = '1h'\nby = 'request'").await;
+    wharf.deploy("hello", test_guest("hello-two"));
+    wait_canary(&wharf).await;
+    let target = "/api/services/hello/rollback";
+    let reply = wharf.admin.post_json(target, &serde_json::json!({})).await;
+    assert_eq!(reply.json()["revision"], 1, "{reply:?}");
+    for _ in 0..2 {
+        assert!(wharf.service("hello").await["canary"].is_null());
+        assert_eq!(wharf.get("/hello").await.text(), "one\n");
+        wharf.restart().await;
+    }
+}

@@ -1,5 +1,7 @@
 //! Files become services, and change, and go, while requests come in.
 
+use std::process::Command;
+
 use wharf_tests::{Load, Wharf, test_guest, wait_until};
 
 use crate::fault;
@@ -233,12 +235,18 @@ async fn many_services_live_side_by_side() {
 async fn a_service_whose_files_cant_be_read_keeps_no_other_from_being_served() {
     let builder = Wharf::builder()
         .service("hello", test_guest("hello-one"))
-        .service("odd", test_guest("hello-one"));
+        .service("odd", test_guest("hello-one"))
+        .service("pipe", test_guest("hello-one"));
     let odd = builder.services().join("odd.toml");
     std::fs::create_dir(&odd).expect("it isn't there");
+    let pipe = Command::new("mkfifo")
+        .arg(builder.services().join("pipe.toml"))
+        .status();
+    assert!(pipe.expect("it is one of the coreutils").success());
     let wharf = builder.start().await;
     assert_eq!(wharf.get("/hello").await.text(), "one\n");
     wharf.wait_log(&["odd", "can't be read"]).await;
+    wharf.wait_log(&["pipe", "can't be read"]).await;
     std::fs::remove_dir(&odd).expect("it is empty");
     wait_until("it was served, too", || async {
         wharf.get("/odd").await.status == 200

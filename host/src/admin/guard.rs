@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::uri::{Authority, Scheme};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -16,7 +16,7 @@ use super::problem::Problem;
 
 /// Refuses names that could be rebound.
 pub(super) async fn host(request: Request, next: Next) -> Response {
-    if host_is_local(request.headers()) {
+    if hosts(&request).all(is_local) {
         return next.run(request).await;
     }
     let detail = "the admin listener is reached by address or as localhost only";
@@ -25,7 +25,7 @@ pub(super) async fn host(request: Request, next: Next) -> Response {
 
 /// Refuses what a page of another origin asks for.
 pub(super) async fn origin(request: Request, next: Next) -> Response {
-    if origin_is_own(request.headers()) {
+    if origin_is_own(request.headers().get(ORIGIN), hosts(&request)) {
         return next.run(request).await;
     }
     let detail = "pages of other origins can't use the admin listener";
@@ -46,12 +46,17 @@ pub(super) async fn token(
     Problem::new(StatusCode::UNAUTHORIZED, detail).into_response()
 }
 
+/// Whom a request is for: `Host`, or `:authority` in HTTP/2.
+fn hosts(request: &Request) -> impl Iterator<Item = &[u8]> {
+    let named = request.headers().get_all(HOST).iter();
+    let authority = request.uri().authority();
+    let authority = authority.map(|authority| authority.as_str().as_bytes());
+    named.map(HeaderValue::as_bytes).chain(authority)
+}
+
 /// An address or `localhost` can't be rebound; any other name could be.
-fn host_is_local(headers: &HeaderMap) -> bool {
-    let Some(host) = headers.get(HOST) else {
-        return true;
-    };
-    let Ok(authority) = Authority::try_from(host.as_bytes()) else {
+fn is_local(host: &[u8]) -> bool {
+    let Ok(authority) = Authority::try_from(host) else {
         return false;
     };
     let host = authority
@@ -62,18 +67,22 @@ fn host_is_local(headers: &HeaderMap) -> bool {
 }
 
 /// Programs say no origin; the dashboard's is the host that it asks.
-fn origin_is_own(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else {
+fn origin_is_own<'a>(
+    origin: Option<&HeaderValue>,
+    mut hosts: impl Iterator<Item = &'a [u8]>,
+) -> bool {
+    let Some(origin) = origin else {
         return true;
     };
     let origin = Uri::try_from(origin.as_bytes()).ok();
-    let origin = origin
-        .as_ref()
-        .and_then(Uri::authority)
-        .map(Authority::as_str);
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let origin = origin.filter(|origin| {
+        let scheme = origin.scheme();
+        scheme == Some(&Scheme::HTTP) || scheme == Some(&Scheme::HTTPS)
+    });
+    let origin = origin.as_ref().and_then(Uri::authority);
+    let origin = origin.map(|origin| origin.as_str().as_bytes());
     origin
-        .zip(host)
+        .zip(hosts.next())
         .is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host))
 }
 
@@ -96,7 +105,6 @@ mod tests {
 
     #[test]
     fn a_name_that_could_be_rebound_is_refused() {
-        let local = |host: &str| host_is_local(&headers([(HOST, host)]));
         for good in [
             "127.0.0.1:9090",
             "localhost",
@@ -104,7 +112,7 @@ mod tests {
             "[::1]:9090",
             "10.0.0.1",
         ] {
-            assert!(local(good), "{good}");
+            assert!(is_local(good.as_bytes()), "{good}");
         }
         for bad in [
             "evil.example:9090",
@@ -112,24 +120,42 @@ mod tests {
             "127.0.0.1.nip.example",
             "",
         ] {
-            assert!(!local(bad), "{bad}");
+            assert!(!is_local(bad.as_bytes()), "{bad}");
         }
     }
 
     #[test]
+    fn all_that_a_request_says_it_is_for_counts() {
+        let all_local = |uri: &str, fields: &[&str]| {
+            let mut request = axum::http::Request::get(uri);
+            for host in fields {
+                request = request.header(HOST, *host);
+            }
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            hosts(&request).all(is_local)
+        };
+        assert!(all_local("/", &["localhost"]));
+        assert!(all_local("http://127.0.0.1:9090/", &[]));
+        assert!(!all_local("http://evil.example/", &[]), "as in HTTP/2");
+        assert!(!all_local("http://evil.example/", &["localhost"]));
+        assert!(!all_local("/", &["localhost", "evil.example"]));
+    }
+
+    #[test]
     fn only_the_dashboards_own_origin_is_taken() {
-        let own =
-            |origin: &str| origin_is_own(&headers([(HOST, "127.0.0.1:9090"), (ORIGIN, origin)]));
+        let host = || std::iter::once(&b"127.0.0.1:9090"[..]);
+        let own = |origin: &str| origin_is_own(Some(&origin.parse().unwrap()), host());
         assert!(own("http://127.0.0.1:9090"));
         for bad in [
             "http://evil.example",
             "http://127.0.0.1:8080",
             "null",
+            "ftp://127.0.0.1:9090",
             "http://localhost:9090",
         ] {
             assert!(!own(bad), "{bad}");
         }
-        assert!(origin_is_own(&headers([(HOST, "127.0.0.1:9090")])));
+        assert!(origin_is_own(None, host()));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::config::ServiceName;
 
 /// What `hold` takes.
 #[derive(Args)]
-#[command(after_help = help!("What runs goes on. A new file is compiled and checked, and then waits for\n\
+#[command(after_help = help!("What runs goes on. A new file is left as it is, and waits for\n\
     `wharf resume`.\n\
     \n\
     Example:\n\

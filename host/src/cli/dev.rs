@@ -70,7 +70,7 @@ async fn dev(arguments: Arguments, gate: Arc<Gate>) -> Result<ExitCode> {
     let overrides = overrides(arguments.addresses, arguments.services, &workspace.root);
     let config = Config::load(arguments.config.as_deref(), overrides)?;
     logging::init(&config.log)?;
-    let services = config.services.clone();
+    let (services, data) = (config.services.clone(), config.data.clone());
     // what is wrong with addresses and directories is said before minutes of building
     let app = App::build(config, gate).await?;
     let mut signals = Signals::take()?;
@@ -88,7 +88,8 @@ async fn dev(arguments: Arguments, gate: Arc<Gate>) -> Result<ExitCode> {
         // a build that was going on has ended; the server takes its own time to drain
         std::future::pending::<()>().await;
     };
-    let announced = move |serving| drop(tokio::spawn(guide::show(serving, services, guests)));
+    let announced =
+        move |serving| drop(tokio::spawn(guide::show(serving, (services, data), guests)));
     tokio::select! {
         biased;
         result = app.run(announced) => result?,

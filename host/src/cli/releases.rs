@@ -28,7 +28,8 @@ pub(super) struct Arguments {
 
 /// What `rollback` takes.
 #[derive(Args)]
-#[command(after_help = help!("The release goes live as a new file would, with its own manifest.\n\
+#[command(after_help = help!("The release goes live at once, with its own manifest, and runs until another\n\
+    file is put into the services directory, or `wharf resume NAME`.\n\
     `wharf releases NAME` lists those that are kept.\n\
     \n\
     Examples:\n\

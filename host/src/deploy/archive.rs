@@ -40,8 +40,6 @@ pub(super) struct Book {
     pub(super) frozen: bool,
     /// What ran last.
     pub(super) live: Option<Record>,
-    /// What was to take over from it when this was last written.
-    pub(super) tried: Option<Record>,
 }
 
 /// A release that is kept, with all that it is made of.
@@ -89,13 +87,11 @@ impl Archive {
         let Some(releases) = &self.releases else {
             return Book::default();
         };
-        let records = releases.list(name);
-        let of = |state| records.iter().find(|one| one.state == state).cloned();
+        let mut records = releases.list(name).into_iter();
         Book {
             pin: releases.pinned(name),
             frozen: releases.frozen(name),
-            live: of(State::Live),
-            tried: of(State::Canary),
+            live: records.find(|record| record.state == State::Live),
         }
     }
 

@@ -66,6 +66,8 @@ pub struct Controller {
     tasks: JoinSet<Ended>,
     /// The releases of services that are gone are to be looked through.
     sweep_due: bool,
+    /// There are files that no look has dealt with.
+    look_again: bool,
 }
 
 impl Controller {
@@ -90,6 +92,7 @@ impl Controller {
             orders,
             tasks: JoinSet::new(),
             sweep_due: true,
+            look_again: false,
         }
     }
 
@@ -99,14 +102,19 @@ impl Controller {
         let quiet = self.workshop.config.deploy.quiet;
         // the watcher is there before the first scan, so that nothing falls between them
         let mut watcher = Watcher::new(&directory);
-        let mut scanner = Some(Scanner::new(directory, quiet));
+        let mut scanner = Some(self.scanner());
         let mut next_look = Some(Instant::now());
         let mut next_sweep = Instant::now() + SWEEP_EVERY;
         loop {
             if next_look.is_some_and(|at| at <= Instant::now())
                 && let Some(with) = scanner.take()
             {
-                let (with, again) = self.look(with).await;
+                let looked = tokio::select! {
+                    biased;
+                    _ = stop.wait_for(Option::is_some) => None,
+                    looked = self.look(with) => Some(looked),
+                };
+                let Some((with, again)) = looked else { break };
                 scanner = Some(with);
                 let now = Instant::now();
                 next_look = if again {
@@ -142,6 +150,13 @@ impl Controller {
         self.drain(until.unwrap_or_else(Instant::now)).await;
     }
 
+    /// Who has looked at nothing yet.
+    fn scanner(&self) -> Scanner {
+        let config = &self.workshop.config;
+        let most = config.deploy.max_component_size as u64;
+        Scanner::new(config.services.clone(), config.deploy.quiet, most)
+    }
+
     /// One look at the directory. `true` if another one is due at once.
     async fn look(&mut self, mut scanner: Scanner) -> (Scanner, bool) {
         let start = Instant::now();
@@ -167,9 +182,7 @@ impl Controller {
             }
             Err(error) => {
                 error!(%error, "a scan failed");
-                let config = &self.workshop.config;
-                let (directory, quiet) = (config.services.clone(), config.deploy.quiet);
-                return (Scanner::new(directory, quiet), false);
+                return (self.scanner(), false);
             }
         };
         let again = self.apply();
@@ -262,10 +275,11 @@ impl Controller {
                     "release {revision} runs in its place; take it with: wharf resume {name}"
                 );
                 entry.told(Some(&content), &Err(Refusal::Conflict(message)));
-                if entry.frozen {
+                if entry.pin.as_ref().is_some_and(|pin| pin.holds(&content)) {
+                    entry.show_pin();
+                } else {
                     entry.hold(&content);
                 }
-                entry.show_pin();
                 self.order(name, Origin::Kept(revision));
             }
             Decision::First(revision) => {

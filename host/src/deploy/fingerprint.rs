@@ -1,19 +1,23 @@
 //! What tells one content of a service's files from another, and tells cheaply that nothing changed.
 
 use std::fmt::Write as _;
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use crate::config::ServiceName;
 
 /// How much of a file is read at once.
 const CHUNK: usize = 256 << 10;
+
+/// The most bytes of a manifest: more than anybody writes.
+const MAX_MANIFEST: u64 = 1 << 20;
 
 /// What tells one content of a service's files from another: the component's SHA-256 and the
 /// manifest's.
@@ -28,11 +32,6 @@ pub struct Fingerprint {
 /// SHA-256 as lower-case hex.
 pub(crate) fn sha256(bytes: &[u8]) -> Arc<str> {
     hex(&Sha256::digest(bytes)).into()
-}
-
-/// The same of a file.
-fn sha256_of(path: &Path) -> io::Result<Arc<str>> {
-    sha256_from(File::open(path)?)
 }
 
 /// The same of all that can be read, however much it is: it may be anything, and isn't held in memory.
@@ -75,6 +74,37 @@ impl Files {
     }
 }
 
+/// Opens a file, and says how large it is. What is none, such as a pipe, is not waited for.
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| named(path, &error))?;
+    let data = file.metadata()?;
+    if data.is_file() {
+        Ok((file, data.len()))
+    } else {
+        let error = io::Error::other("it is no plain file");
+        Err(named(path, &error))
+    }
+}
+
+/// Opens a manifest, if there is one.
+pub(super) fn open_manifest(path: &Path) -> io::Result<Option<File>> {
+    match open(path) {
+        Ok((_, size)) if size > MAX_MANIFEST => {
+            let error = format!("it has {size} bytes; a manifest may have {MAX_MANIFEST}");
+            Err(named(path, &io::Error::other(error)))
+        }
+        Ok((file, _)) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// Tells cheaply whether a file may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
@@ -109,14 +139,17 @@ impl Stamp {
     }
 }
 
-/// Reads a service's files.
-pub(super) fn fingerprint(files: &Files) -> io::Result<Fingerprint> {
-    let component = sha256_of(&files.component)?;
-    let manifest = match sha256_of(&files.manifest) {
-        Ok(digest) => Some(digest),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
+/// Reads a service's files. A component of more than `most` bytes, which isn't taken, isn't read either:
+/// its size stands for it.
+pub(super) fn fingerprint(files: &Files, most: u64) -> io::Result<Fingerprint> {
+    let (component, size) = open(&files.component)?;
+    let component = if size > most {
+        format!("{size} bytes").into()
+    } else {
+        sha256_from(component)?
     };
+    let manifest = open_manifest(&files.manifest)?.map(sha256_from);
+    let manifest = manifest.transpose()?;
     Ok(Fingerprint {
         component,
         manifest,
@@ -134,9 +167,40 @@ mod tests {
         for size in [0, 1, CHUNK, 2 * CHUNK + 1] {
             let bytes = vec![7; size];
             std::fs::write(&file, &bytes).unwrap();
-            assert_eq!(sha256_of(&file).unwrap(), sha256(&bytes));
+            assert_eq!(sha256_from(open(&file).unwrap().0).unwrap(), sha256(&bytes));
         }
         assert_eq!(&sha256(b"abc")[..16], "ba7816bf8f01cfea");
+    }
+
+    #[test]
+    fn what_is_too_large_or_no_file_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = Files::of(directory.path(), &"login".parse().unwrap());
+        let file = File::create(&files.component).unwrap();
+        file.set_len(1 << 40).unwrap();
+        let print = fingerprint(&files, 1 << 20).unwrap();
+        assert_eq!(&*print.component, "1099511627776 bytes");
+        file.set_len(3).unwrap();
+        let pipe = rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &files.manifest,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR,
+            0,
+        );
+        pipe.unwrap();
+        let error = fingerprint(&files, 1 << 20).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("login.toml: it is no plain file"),
+            "{error}"
+        );
+        std::fs::remove_file(&files.manifest).unwrap();
+        let manifest = File::create(&files.manifest).unwrap();
+        manifest.set_len(MAX_MANIFEST + 1).unwrap();
+        let error = fingerprint(&files, 1 << 20).unwrap_err();
+        assert!(error.to_string().contains("a manifest may have"), "{error}");
     }
 
     #[test]

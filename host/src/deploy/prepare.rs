@@ -241,7 +241,18 @@ async fn warm(
         Ok(Ok(())) => {}
         Ok(Err(exit)) => {
             supervisor.drain(Instant::now());
-            bail!("{}.wasm fails to start: {}", service.name, exit.message);
+            // in wasmtime's words; nothing is wrong with the guest
+            let full = exit.message.contains("concurrent limit");
+            let hint = if full {
+                "; sandbox.max_instances in wharf.toml is how many there may be"
+            } else {
+                ""
+            };
+            bail!(
+                "{}.wasm fails to start: {}{hint}",
+                service.name,
+                exit.message
+            );
         }
         Err(_) => bail!(
             "{}.wasm was not started: the host is shutting down",

@@ -37,6 +37,8 @@ struct Seen {
 pub(super) struct Scanner {
     directory: PathBuf,
     quiet: Duration,
+    /// Larger components aren't read.
+    most: u64,
     seen: BTreeMap<ServiceName, Seen>,
     /// No look was taken yet.
     first: bool,
@@ -64,10 +66,11 @@ impl Found {
 }
 
 impl Scanner {
-    pub(super) fn new(directory: PathBuf, quiet: Duration) -> Self {
+    pub(super) fn new(directory: PathBuf, quiet: Duration, most: u64) -> Self {
         Self {
             directory,
             quiet,
+            most,
             seen: BTreeMap::new(),
             first: true,
             refused_names: BTreeMap::new(),
@@ -127,7 +130,7 @@ impl Scanner {
             Ok(name) => name,
             Err(error) => {
                 if self.refused_names.insert(path.to_owned(), stamp) != Some(stamp) {
-                    warn!(file = %path.display(), %error, "a file is not deployed: its name can't be a service's");
+                    warn!(file = ?path, %error, "a file is not deployed: its name can't be a service's");
                 }
                 return None;
             }
@@ -156,7 +159,8 @@ impl Scanner {
     /// Reads what has been quiet for long enough and wasn't read yet, on all processors: at the start
     /// it may be a lot.
     fn read(&mut self, now: Instant) {
-        let (directory, quiet, first) = (&self.directory, self.quiet, self.first);
+        let (directory, quiet, most) = (&self.directory, self.quiet, self.most);
+        let first = self.first;
         let is_due = |seen: &Seen| {
             // what lay there before the start needn't be waited for, if the clock can be believed
             let settled =
@@ -169,7 +173,7 @@ impl Scanner {
             .filter(|(_, seen)| is_due(seen))
             .collect();
         let work = |(name, seen): &mut (&ServiceName, &mut Seen)| {
-            match fingerprint(&Files::of(directory, name)) {
+            match fingerprint(&Files::of(directory, name), most) {
                 Ok(read) => seen.fingerprint = Some(read),
                 // seen as gone by the next scan
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -227,7 +231,7 @@ mod tests {
         ] {
             write(name, name);
         }
-        let mut scanner = Scanner::new(directory.path().to_owned(), Duration::ZERO);
+        let mut scanner = Scanner::new(directory.path().to_owned(), Duration::ZERO, u64::MAX);
         let found = scanner.scan().unwrap();
         assert_eq!(names(&found), ["login", "register"]);
         let login = &found.settled["login"].fingerprint;
@@ -246,7 +250,11 @@ mod tests {
     fn a_file_that_was_just_written_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("login.wasm"), "half").unwrap();
-        let mut scanner = Scanner::new(directory.path().to_owned(), Duration::from_hours(1));
+        let mut scanner = Scanner::new(
+            directory.path().to_owned(),
+            Duration::from_hours(1),
+            u64::MAX,
+        );
         let found = scanner.scan().unwrap();
         assert!(found.settled.is_empty());
         assert_eq!(found.unsettled.len(), 1);
@@ -258,7 +266,7 @@ mod tests {
         let quiet = Duration::from_millis(50);
         std::fs::write(directory.path().join("login.wasm"), "whole").unwrap();
         std::thread::sleep(2 * quiet);
-        let mut scanner = Scanner::new(directory.path().to_owned(), quiet);
+        let mut scanner = Scanner::new(directory.path().to_owned(), quiet, u64::MAX);
         assert_eq!(names(&scanner.scan().unwrap()), ["login"]);
 
         std::fs::write(directory.path().join("login.toml"), "new").unwrap();
@@ -276,7 +284,7 @@ mod tests {
         // not even root reads a directory as a file
         let manifest = directory.path().join("login.toml");
         std::fs::create_dir(&manifest).unwrap();
-        let mut scanner = Scanner::new(directory.path().to_owned(), Duration::ZERO);
+        let mut scanner = Scanner::new(directory.path().to_owned(), Duration::ZERO, u64::MAX);
         let found = scanner.scan().unwrap();
         assert_eq!(found.unreadable.len(), 1);
         assert!(found.unsettled.is_empty() && found.settled.is_empty());
@@ -288,7 +296,7 @@ mod tests {
     #[test]
     fn a_directory_that_is_gone_is_no_empty_directory() {
         let directory = tempfile::tempdir().unwrap();
-        let mut scanner = Scanner::new(directory.path().join("gone"), Duration::ZERO);
+        let mut scanner = Scanner::new(directory.path().join("gone"), Duration::ZERO, u64::MAX);
         assert!(scanner.scan().is_err());
     }
 }

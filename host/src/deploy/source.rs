@@ -1,5 +1,6 @@
 //! What a release is made of: read from the services directory, or from the releases that are kept.
 
+use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::sync::Semaphore;
 
 use super::archive::Archive;
-use super::fingerprint::{Files, Fingerprint, Stamp, sha256};
+use super::fingerprint::{Files, Fingerprint, Stamp, open_manifest, sha256};
 use super::scan::Sighting;
 use crate::config::{Config, ServiceName};
 use crate::wasm::{Canceled, Component, Library, cancellation};
@@ -189,8 +190,16 @@ fn check_size(file: &Path, size: u64, most: usize) -> Result<()> {
 
 fn read_manifest(files: &Files) -> Result<Text> {
     let shown = files.manifest.display();
-    match std::fs::read(&files.manifest) {
-        Ok(bytes) => {
+    let read = open_manifest(&files.manifest).and_then(|file| {
+        let mut bytes = Vec::new();
+        let size = file
+            .map(|mut file| file.read_to_end(&mut bytes))
+            .transpose()?;
+        Ok(size.map(|_| bytes))
+    });
+    let read: io::Result<Option<Vec<u8>>> = read;
+    match read {
+        Ok(Some(bytes)) => {
             let print = sha256(&bytes);
             let text = String::from_utf8(bytes)
                 .map(Some)
@@ -200,7 +209,7 @@ fn read_manifest(files: &Files) -> Result<Text> {
                 text,
             })
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Text {
+        Ok(None) => Ok(Text {
             digest: None,
             text: Ok(None),
         }),

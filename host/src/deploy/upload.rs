@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use parking_lot::Mutex;
 
-use super::fingerprint::{Files, Fingerprint, fingerprint};
+use super::fingerprint::{Files, Fingerprint, fingerprint, open_manifest};
 use crate::config::ServiceName;
 
 /// See the module.
@@ -41,38 +41,60 @@ impl Uploads {
     ) -> Result<Fingerprint> {
         let files = Files::of(&self.directory, name);
         let _turn = self.writing.lock();
+        if manifest.is_none() {
+            // it belongs to the component, so it is looked at before that is put anywhere
+            open_manifest(&files.manifest).context("the manifest that is there can't be read")?;
+        }
         // both are there before either counts: what is looked at has been quiet for a while
         let component = self.prepare(&files.component, component)?;
         let manifest = manifest.map(|text| self.prepare(&files.manifest, text.as_bytes()));
-        if let Some(manifest) = manifest {
-            put(&manifest?, &files.manifest)?;
+        if let Some(manifest) = manifest.transpose()? {
+            manifest.put()?;
         }
-        put(&component, &files.component)?;
-        fingerprint(&files).with_context(|| format!("{} can't be read", files.component.display()))
+        component.put()?;
+        fingerprint(&files, u64::MAX).context("what was just written can't be read")
     }
 
     /// Writes beside the place where it is to be, under a name that is no service's.
-    fn prepare(&self, to: &Path, content: &[u8]) -> Result<PathBuf> {
+    fn prepare<'a>(&self, to: &'a Path, content: &[u8]) -> Result<Prepared<'a>> {
         let name = to.file_name().unwrap_or_default().to_string_lossy();
-        let beside = self.directory.join(format!(".{name}.upload"));
+        let prepared = Prepared {
+            beside: self.directory.join(format!(".{name}.upload")),
+            to,
+        };
         let write = || {
-            let mut file = File::create(&beside)?;
+            let mut file = File::create(&prepared.beside)?;
             file.write_all(content)?;
             file.sync_all()
         };
         if let Err(error) = write() {
-            let _ = fs::remove_file(&beside);
             let directory = self.directory.display();
             return Err(error).with_context(|| {
                 format!("the services directory {directory} can't be written to")
             });
         }
-        Ok(beside)
+        Ok(prepared)
     }
 }
 
-fn put(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).with_context(|| format!("{} can't be put in its place", to.display()))
+/// A file beside the place where it is to be. Nothing is left of it if it isn't put there.
+struct Prepared<'a> {
+    beside: PathBuf,
+    to: &'a Path,
+}
+
+impl Prepared<'_> {
+    fn put(&self) -> Result<()> {
+        let put = fs::rename(&self.beside, self.to);
+        put.with_context(|| format!("{} can't be put in its place", self.to.display()))
+    }
+}
+
+impl Drop for Prepared<'_> {
+    fn drop(&mut self) {
+        // it has another name if it was put there
+        let _ = fs::remove_file(&self.beside);
+    }
 }
 
 #[cfg(test)]

@@ -252,11 +252,6 @@ impl Service {
     /// Notes that a file was not taken, and why.
     pub fn note_deploy_error(&self, message: String) {
         self.metrics.deploy_failures.inc();
-        self.note_refusal(message);
-    }
-
-    /// Notes it once more, when another release runs meanwhile.
-    pub fn note_refusal(&self, message: String) {
         self.notes.lock().deploy_error = Some(DeployError {
             at: unix_seconds(SystemTime::now()),
             message,

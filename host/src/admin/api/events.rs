@@ -27,6 +27,7 @@ const RECENT: usize = 50;
 
 /// Which of them.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     /// Only those of this service.

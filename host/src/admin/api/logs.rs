@@ -20,6 +20,7 @@ const USUAL: usize = 100;
 
 /// How many.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HowMany {
     /// At most so many.

@@ -20,7 +20,7 @@ const PLACEHOLDER: &str = "http://localhost:8080";
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Shows the services that are up, and again each that comes or changes its routes, for ever.
-pub(super) async fn show(serving: Serving, services: PathBuf, guests: PathBuf) {
+pub(super) async fn show(serving: Serving, (services, data): (PathBuf, PathBuf), guests: PathBuf) {
     let base = format!("http://{}", reachable(serving.address));
     let mut shown = live(&serving, &services, &base);
     let mut text: String = shown.values().map(String::as_str).collect();
@@ -28,7 +28,8 @@ pub(super) async fn show(serving: Serving, services: PathBuf, guests: PathBuf) {
         text += "\nnothing is served yet\n";
     }
     print(&format!(
-        "{text}\n{} is watched for changes; Ctrl-C ends\n",
+        "{text}\nfor wharf status and the like: export WHARF_DATA={}\n{} is watched for changes; Ctrl-C ends\n",
+        data.display(),
         guests.display()
     ));
     loop {

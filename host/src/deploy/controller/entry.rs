@@ -37,23 +37,12 @@ pub(super) struct Entry {
     pub(super) forced: Option<Fingerprint>,
     /// What ran before this process, until something runs.
     ran: Option<(u64, Fingerprint)>,
-    /// What had not yet taken over from it.
-    untried: Option<Fingerprint>,
-    /// Why the release that is on its way is not that of the files, if nobody has decided that it is to
-    /// stay so.
-    pub(super) stands_in: Option<StandsIn>,
+    /// That is on its way, and the files come after it.
+    pub(super) first: bool,
     /// Releases that are being drained.
     pub(super) retiring: usize,
     /// Operators who wait for what becomes of a content.
     waiting: Vec<(Option<Fingerprint>, Reply)>,
-}
-
-/// Why a release that ran before this process runs again, and not what the files have.
-pub(super) enum StandsIn {
-    /// They are refused, for this reason.
-    Refused(String),
-    /// They have to stand up to it first.
-    Untried,
 }
 
 /// What to do with files that were seen.
@@ -86,8 +75,7 @@ impl Entry {
             frozen: book.frozen,
             forced: None,
             ran: book.live.map(|record| (record.revision, record.content)),
-            untried: book.tried.map(|record| record.content),
-            stands_in: None,
+            first: false,
             retiring: 0,
             waiting: Vec::new(),
         }
@@ -102,11 +90,8 @@ impl Entry {
             return Decision::Instead(pin.run);
         }
         match &self.ran {
-            Some((revision, ran))
-                if !self.frozen && ran != found && self.untried.as_ref() == Some(found) =>
-            {
-                Decision::First(*revision)
-            }
+            // what is new has to be better than that, whoever was running when it came
+            Some((revision, ran)) if !self.frozen && ran != found => Decision::First(*revision),
             _ if !self.frozen => Decision::Take,
             Some((_, ran)) if ran == found => Decision::Take,
             Some((revision, _)) => Decision::Instead(*revision),
@@ -114,15 +99,10 @@ impl Entry {
         }
     }
 
-    /// What ran before runs first, and then the files are looked at again.
+    /// What ran before runs first, if it can. Then the files are looked at again.
     pub(super) fn wait_for_first(&mut self) {
-        self.untried = None;
-        self.stands_in = Some(StandsIn::Untried);
-    }
-
-    /// What ran before this process, if nothing has run since. To be asked for once.
-    pub(super) fn take_ran(&mut self) -> Option<u64> {
-        self.ran.take().map(|(revision, _)| revision)
+        self.ran = None;
+        self.first = true;
     }
 
     /// What runs is another release now.
@@ -135,7 +115,6 @@ impl Entry {
         self.known.running = fingerprint;
         self.facts = Some(facts);
         self.ran = None;
-        self.untried = None;
         self.live.replace(Arc::clone(release))
     }
 
@@ -144,21 +123,20 @@ impl Entry {
         let Some(pin) = &self.pin else { return };
         let digest = pin.seen.component.to_string();
         let at = unix_seconds(pin.at);
+        let held = |why| Held {
+            digest: digest.clone(),
+            at,
+            why,
+            added: Vec::new(),
+            message: pin.reason.clone(),
+        };
         self.service.note(|notes| match pin.why {
-            Why::Operator => {}
-            Why::Held => {
-                notes.held = Some(Held {
-                    digest,
-                    at,
-                    why: HeldBy::Capabilities,
-                    added: Vec::new(),
-                    message: pin.reason.clone(),
-                });
-            }
+            Why::Operator => notes.held = Some(held(HeldBy::Operator)),
+            Why::Held => notes.held = Some(held(HeldBy::Capabilities)),
             Why::TakenBack => {
                 notes.taken_back = Some(TakenBack {
                     revision: pin.taken_back.unwrap_or_default(),
-                    digest,
+                    digest: digest.clone(),
                     at,
                     reason: pin.reason.clone(),
                 });

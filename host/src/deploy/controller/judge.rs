@@ -4,12 +4,11 @@ use std::fmt::Display;
 use std::time::SystemTime;
 
 use super::Controller;
-use super::entry::StandsIn;
 use super::publish::Candidate;
 use crate::config::ServiceName;
 use crate::deploy::fingerprint::Fingerprint;
 use crate::deploy::operator::Refusal;
-use crate::deploy::prepare::{Judged, Origin, Outcome};
+use crate::deploy::prepare::{Judged, Outcome};
 use crate::deploy::releases::{Pin, State, Why};
 use crate::service::status::Held;
 use crate::telemetry::events::{Event, Level, Stage};
@@ -31,23 +30,26 @@ impl Controller {
         }
         entry.conflicted = false;
         match outcome {
-            Outcome::Warm(warm) => Some(Candidate {
-                name,
-                fingerprint,
-                warm,
-                bindings: Bindings::new(),
-                from_files,
-                proven: false,
-            }),
+            Outcome::Warm(warm) => {
+                let candidate = Candidate {
+                    name,
+                    fingerprint,
+                    warm,
+                    bindings: Bindings::new(),
+                    from_files,
+                    proven: false,
+                };
+                if !self.has_to_wait(&candidate) {
+                    return Some(candidate);
+                }
+                candidate.abandon();
+                self.hold_back(&candidate);
+                self.decided(&candidate.name);
+                None
+            }
             Outcome::Refused(error) => {
                 let content = fingerprint.filter(|_| from_files);
-                let message = format!("{error:#}");
-                self.refuse(&name, content.as_ref(), &message);
-                if from_files {
-                    self.run_what_ran(&name, message);
-                } else if let Some(entry) = self.entries.get_mut(&name) {
-                    entry.stands_in = None;
-                }
+                self.refuse(&name, content.as_ref(), from_files, &format!("{error:#}"));
                 self.decided(&name);
                 None
             }
@@ -56,6 +58,30 @@ impl Controller {
                 self.decided(&name);
                 None
             }
+        }
+    }
+
+    /// Whether the operator has begun to hold deploys after the release was ordered.
+    pub(super) fn has_to_wait(&self, candidate: &Candidate) -> bool {
+        let entry = self.entries.get(&candidate.name);
+        candidate.from_files
+            && entry.is_some_and(|entry| {
+                entry.frozen && entry.live.is_some() && entry.forced != candidate.fingerprint
+            })
+    }
+
+    /// Leaves a release until the operator says so.
+    pub(super) fn hold_back(&mut self, candidate: &Candidate) {
+        let (name, revision) = (&candidate.name, candidate.warm.release.info.revision);
+        let archive = &self.workshop.archive;
+        archive.mark(name, revision, State::Held, None);
+        if let Some(entry) = self.entries.get_mut(name)
+            && let Some(content) = &candidate.fingerprint
+        {
+            let held = entry.hold(content);
+            entry.told(Some(content), &Err(Refusal::Held(held.clone())));
+            let event = Event::deploy(Stage::Held).release(&candidate.warm.release.info);
+            self.tell(event.say(held.message));
         }
     }
 
@@ -81,19 +107,6 @@ impl Controller {
         }
     }
 
-    /// The files are refused, and nothing has run since this process began: what ran before it still can.
-    fn run_what_ran(&mut self, name: &ServiceName, why: String) {
-        let entry = self.entries.get_mut(name);
-        let ran = entry.and_then(|entry| {
-            let ran = entry.take_ran()?;
-            entry.stands_in = Some(StandsIn::Refused(why));
-            Some(ran)
-        });
-        if let Some(ran) = ran {
-            self.order(name, Origin::Kept(ran));
-        }
-    }
-
     /// Refuses a release that doesn't get along with others, which may change.
     pub(super) fn refuse_for_now(&mut self, candidate: &Candidate, why: &dyn Display) {
         let name = &candidate.name;
@@ -111,15 +124,19 @@ impl Controller {
             }
         }
         let content = candidate.fingerprint.as_ref();
-        self.refuse(name, content.filter(|_| candidate.from_files), &message);
-        if candidate.from_files {
-            self.run_what_ran(name, message);
-        }
+        let from_files = candidate.from_files;
+        self.refuse(name, content.filter(|_| from_files), from_files, &message);
         self.decided(name);
     }
 
     /// Says why a release is not taken.
-    fn refuse(&mut self, name: &ServiceName, content: Option<&Fingerprint>, message: &str) {
+    fn refuse(
+        &mut self,
+        name: &ServiceName,
+        content: Option<&Fingerprint>,
+        from_files: bool,
+        message: &str,
+    ) {
         let event = Event::deploy(Stage::Refused)
             .service(name)
             .level(Level::Warning);
@@ -129,7 +146,11 @@ impl Controller {
                 .say("a release is refused; what was served before still is"),
         );
         if let Some(entry) = self.entries.get_mut(name) {
-            entry.service.note_deploy_error(message.to_owned());
+            if from_files {
+                entry.service.note_deploy_error(message.to_owned());
+                // whatever was held, it isn't what the files have now
+                entry.service.note(|notes| notes.held = None);
+            }
             entry.told(content, &Err(Refusal::Refused(message.to_owned())));
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::entry::{Entry, StandsIn};
+use super::entry::Entry;
 use super::{Controller, Ended};
 use crate::config::ServiceName;
 use crate::deploy::fingerprint::Fingerprint;
@@ -68,7 +68,12 @@ impl Controller {
             let _ = reply.send(Err(unknown(name)));
             return;
         };
-        let running = entry.live.as_ref().map(|live| live.info.revision);
+        let live = entry.live.clone();
+        let running = live.as_ref().map(|live| live.info.revision);
+        if wanted.is_none() && entry.tried.is_some() {
+            self.end_trial(name, reply);
+            return;
+        }
         let record = match self.workshop.archive.choose(name, wanted, running) {
             Ok(record) => record,
             Err(error) => {
@@ -82,20 +87,31 @@ impl Controller {
             let _ = reply.send(Err(Refusal::Conflict(message)));
             return;
         }
-        if let Some(live) = entry
-            .live
-            .as_ref()
-            .filter(|live| live.info.revision == record.revision)
-            && entry.tried.is_none()
-        {
-            let _ = reply.send(Ok(Outcome::of(&live.info, Progress::Live)));
+        if let Some(live) = live.filter(|live| live.info.revision == record.revision) {
+            if entry.tried.is_some() {
+                self.end_trial(name, reply);
+            } else {
+                let _ = reply.send(Ok(Outcome::of(&live.info, Progress::Live)));
+            }
             return;
         }
         entry.wait(None, reply);
-        self.end_canary(name, "the operator went back to another release");
         let message = format!("an operator rolls back to release {}", record.revision);
         self.tell(Event::of(Kind::Operator).service(name).say(message));
         self.order(name, Origin::Kept(record.revision));
+    }
+
+    /// The operator goes back from a release that is only being tried to the one that runs.
+    fn end_trial(&mut self, name: &ServiceName, reply: Reply) {
+        self.end_canary(name, "the operator went back to the running release");
+        let Some(live) = self.entries.get(name).and_then(|entry| entry.live.clone()) else {
+            let _ = reply.send(Err(unknown(name)));
+            return;
+        };
+        self.pin_to(name, &live);
+        let message = format!("an operator stays with release {}", live.info.revision);
+        self.tell(Event::of(Kind::Operator).service(name).say(message));
+        let _ = reply.send(Ok(Outcome::of(&live.info, Progress::Live)));
     }
 
     /// A release that is kept runs in place of the files, as long as those stay as they are.
@@ -109,14 +125,8 @@ impl Controller {
             return;
         };
         let Some(seen) = seen else { return };
-        match entry.stands_in.take() {
-            // they are looked at again, now that there is something to be compared with
-            Some(StandsIn::Untried) => return,
-            Some(StandsIn::Refused(why)) => {
-                entry.service.note_refusal(why);
-                return;
-            }
-            None => {}
+        if entry.first {
+            return;
         }
         let run = release.info.revision;
         let is_of_others =
@@ -141,15 +151,15 @@ impl Controller {
             run,
             why: Why::Operator,
             taken_back: None,
-            reason: format!("the operator went back to release {run}"),
+            reason: format!(
+                "release {run} runs since an operator went back to it; take the files: wharf resume {name}"
+            ),
             at: SystemTime::now(),
         };
         self.keep_pin(name, pin);
         if let Some(entry) = self.entries.get(name) {
-            entry.service.note(|notes| {
-                notes.held = None;
-                notes.taken_back = None;
-            });
+            entry.service.note(|notes| notes.taken_back = None);
+            entry.show_pin();
         }
     }
 
@@ -175,8 +185,12 @@ impl Controller {
             notes.frozen = false;
             waits = notes.held.is_some();
         });
-        // or the files wait since another release runs in their place
-        waits |= !was_frozen && entry.pin.is_some();
+        let found = self.found.settled.get(name).map(|found| &found.fingerprint);
+        if let Some(pin) = &entry.pin {
+            // the files wait since another release runs in their place; to end a hold is not to end that
+            let gone_back = pin.why == Why::Operator && found.is_some_and(|found| pin.holds(found));
+            waits = !(was_frozen && gone_back);
+        }
         if was_frozen {
             self.workshop.archive.freeze(name, false);
         }
@@ -188,8 +202,7 @@ impl Controller {
             return false;
         };
         if waits {
-            let found = self.found.settled.get(name);
-            entry.forced = found.map(|found| found.fingerprint.clone());
+            entry.forced = found.cloned();
             entry.known.judged = None;
             entry.wait(None, reply);
             return true;

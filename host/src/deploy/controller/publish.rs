@@ -71,6 +71,7 @@ impl Controller {
             }
         }
         again |= self.publish(warm);
+        again |= std::mem::take(&mut self.look_again);
         self.tell_ready();
         again
     }
@@ -108,6 +109,11 @@ impl Controller {
         if let Some(entry) = self.entries.get_mut(name) {
             entry.known.preparing = entry.known.preparing.saturating_sub(1);
             if entry.known.preparing > 0 {
+                return;
+            }
+            if std::mem::take(&mut entry.first) {
+                // the files are still to be judged
+                self.look_again = true;
                 return;
             }
         }

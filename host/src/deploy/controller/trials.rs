@@ -25,6 +25,9 @@ use crate::telemetry::events::{Event, Kind};
 /// before was well, that one is put back.
 const PROBATION: Duration = Duration::from_mins(1);
 
+/// How soon a failed release is looked at again while another is on its way.
+const SOON: Duration = Duration::from_millis(250);
+
 /// A release that is being tried.
 pub(super) struct Tried {
     pub(super) canary: Arc<Canary>,
@@ -100,20 +103,34 @@ impl Controller {
             .tried
             .take_if(|tried| Arc::ptr_eq(&tried.canary, canary))?;
         match found {
+            Found::Sound if self.has_to_wait(&tried.candidate) => {
+                self.hold_back(&tried.candidate);
+                if let Some(entry) = self.entries.get(name) {
+                    entry.service.try_out(None);
+                }
+                self.retire(name.clone(), Arc::clone(&canary.release));
+                None
+            }
             Found::Sound => {
+                let entry = self.entries.get_mut(name)?;
                 let own = canary.tally(Arm::Canary);
                 entry.known.preparing += 1;
                 let event = Event::of(Kind::CanaryPassed).release(&canary.release.info);
-                self.tell(event.say(format!(
-                    "the new release did as well as the running one, on {} requests of which {} failed, and gets all",
-                    own.requests, own.failures
-                )));
+                self.tell(event.say(if own.requests == 0 {
+                    "the new release met no request in its time, and gets all untried".to_owned()
+                } else {
+                    format!(
+                        "the new release did as well as the running one, on {} requests of which {} failed, and gets all",
+                        own.requests, own.failures
+                    )
+                }));
                 Some(Candidate {
                     proven: true,
                     ..tried.candidate
                 })
             }
             Found::Failed(reason) => {
+                let entry = self.entries.get_mut(name)?;
                 entry.service.try_out(None);
                 let seen = tried.candidate.fingerprint.clone();
                 entry.told(seen.as_ref(), &Err(Refusal::Refused(reason.clone())));
@@ -185,8 +202,21 @@ impl Controller {
             .live
             .as_ref()
             .is_some_and(|live| Arc::ptr_eq(live, release));
-        // another release is there, or on its way
-        if !is_live || entry.known.preparing > 0 {
+        if !is_live {
+            return;
+        }
+        if entry.known.preparing > 0 {
+            // one is on its way that may be well; if it isn't, this is looked at again
+            let (name, release) = (name.clone(), Arc::clone(release));
+            self.tasks.spawn(async move {
+                sleep(SOON).await;
+                Ended::Watched {
+                    name,
+                    release,
+                    good,
+                    found: Found::Failed(reason),
+                }
+            });
             return;
         }
         let seen = entry.known.running.clone();
