@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 
 use crate::config::{Config, Grants, Manifest, Overrides, ServiceName};
@@ -31,7 +31,12 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let config = Config::load(arguments.config.as_deref(), Overrides::default())?;
     let file = &arguments.file;
-    let bytes = fs::read(file).with_context(|| format!("{} can't be read", file.display()))?;
+    let unread = || format!("{} can't be read", file.display());
+    // a pipe would be waited for
+    if !fs::metadata(file).with_context(unread)?.is_file() {
+        bail!("{} is no plain file", file.display());
+    }
+    let bytes = fs::read(file).with_context(unread)?;
     let report = check(file, &bytes, &config)?;
     // whoever stops reading has seen enough
     let _ = io::stdout().write_all(report.to_text().as_bytes());

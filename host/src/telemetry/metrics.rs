@@ -56,8 +56,8 @@ pub struct Metrics {
     rollbacks: Family<ByService, Counter>,
     connections: Gauge,
     unrouted: Counter,
-    keyvalue_operations: Gauge,
-    keyvalue_commits: Gauge,
+    keyvalue_operations: Counter,
+    keyvalue_commits: Counter,
 }
 
 impl Default for Metrics {
@@ -87,8 +87,8 @@ impl Metrics {
             rollbacks: Family::default(),
             connections: Gauge::default(),
             unrouted: Counter::default(),
-            keyvalue_operations: Gauge::default(),
-            keyvalue_commits: Gauge::default(),
+            keyvalue_operations: Counter::default(),
+            keyvalue_commits: Counter::default(),
         };
         metrics.register();
         metrics
@@ -227,10 +227,12 @@ impl Metrics {
 
     /// Notes what the key-value store has done so far.
     pub fn keyvalue(&self, stats: Stats) {
-        self.keyvalue_operations
-            .set(stats.operations.try_into().unwrap_or(i64::MAX));
-        self.keyvalue_commits
-            .set(stats.commits.try_into().unwrap_or(i64::MAX));
+        for (counter, now) in [
+            (&self.keyvalue_operations, stats.operations),
+            (&self.keyvalue_commits, stats.commits),
+        ] {
+            counter.inner().fetch_max(now, Ordering::Relaxed);
+        }
     }
 
     /// Open client connections.
