@@ -322,3 +322,18 @@ async fn to_roll_back_from_a_canary_is_to_stay_with_what_runs() {
         wharf.restart().await;
     }
 }
+
+#[tokio::test]
+async fn who_deploys_a_bad_file_again_during_a_trial_is_told_again() {
+    let wharf = hello("canary = '1%'\nfor = '1h'\nby = 'request'").await;
+    wharf.deploy("hello", test_guest("hello-two"));
+    wait_canary(&wharf).await;
+    let garbage = wharf.data().join("garbage.wasm");
+    std::fs::write(&garbage, "no component").expect("it can be written");
+    let garbage = garbage.to_str().expect("test paths are plain");
+    for _ in 0..2 {
+        let said = crate::operator::say(&wharf, &["deploy", garbage, "--name", "hello"]);
+        said.refused(1, &["WebAssembly"]);
+    }
+    assert!(wharf.service("hello").await["canary"].is_object());
+}

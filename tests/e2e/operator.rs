@@ -56,7 +56,7 @@ impl Said {
     }
 
     /// It was refused, and all these words are in the complaint.
-    fn refused(&self, code: i32, words: &[&str]) {
+    pub(crate) fn refused(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
         for word in words {
             assert!(self.err.contains(word), "{word:?} is not in:\n{}", self.err);

@@ -385,3 +385,61 @@ async fn a_resume_is_for_the_files_that_it_was_said_of() {
     .await;
     assert_eq!(wharf.get("/hello").await.text(), "one\n");
 }
+
+#[tokio::test]
+async fn what_was_removed_doesnt_come_back_with_other_files() {
+    let wharf = hello().await;
+    wharf.remove("hello.wasm");
+    wait_until("it was gone", async || {
+        wharf.get("/hello").await.status == 404
+    })
+    .await;
+    wait_until("it was forgotten", async || {
+        wharf.admin.get("/api/services/hello").await.status == 404
+    })
+    .await;
+    // imports more, but there is nothing that it replaces
+    wharf.deploy("hello", crate::fault());
+    wait_until("the new one answered", async || {
+        let reply = wharf.get("/hello/hello").await;
+        assert_ne!(reply.text(), "one\n", "the old one is no longer there");
+        reply.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_whose_files_cant_be_read_at_the_start_runs_as_before() {
+    let mut wharf = hello().await;
+    wharf.kill9();
+    let manifest = wharf.services().join("hello.toml");
+    std::fs::create_dir(&manifest).expect("there is none");
+    wharf.restart().await;
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+    std::fs::remove_dir(&manifest).expect("it is empty");
+    second(&wharf).await;
+}
+
+/// What the host holds is not taken by ending a hold of the operator's own.
+#[tokio::test]
+async fn to_end_a_hold_is_not_to_say_yes_to_what_the_host_holds() {
+    let wharf = hello().await;
+    wharf.deploy("hello", crate::fault());
+    let held = async || wharf.service("hello").await["held"]["why"] == "capabilities";
+    wait_until("it was held", held).await;
+    for verb in ["hold", "resume"] {
+        let target = format!("/api/services/hello/{verb}");
+        assert_eq!(wharf.admin.post(&target, "").await.status, 200);
+    }
+    assert_eq!(wharf.get("/hello").await.text(), "one\n");
+    assert!(held().await);
+    assert_eq!(
+        wharf
+            .admin
+            .post("/api/services/hello/resume", "")
+            .await
+            .status,
+        200
+    );
+    assert!(!wharf.get("/hello/hello").await.instance().is_empty());
+}

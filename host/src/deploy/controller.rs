@@ -160,6 +160,7 @@ impl Controller {
     /// One look at the directory. `true` if another one is due at once.
     async fn look(&mut self, mut scanner: Scanner) -> (Scanner, bool) {
         let start = Instant::now();
+        let were_unsettled = !self.found.unsettled.is_empty();
         let scanning = tokio::task::spawn_blocking(move || {
             let found = scanner.scan();
             (scanner, found)
@@ -185,7 +186,12 @@ impl Controller {
                 return (self.scanner(), false);
             }
         };
-        let again = self.apply();
+        self.do_without();
+        let mut again = self.apply();
+        if were_unsettled && self.found.unsettled.is_empty() && !self.waiting.is_empty() {
+            // what they waited for may be gone
+            again |= self.publish(Vec::new());
+        }
         if self.awaited.is_none() && self.found.unsettled.is_empty() {
             self.awaited = Some(
                 self.entries
@@ -197,11 +203,31 @@ impl Controller {
         }
         if self.sweep_due && self.found.unsettled.is_empty() {
             self.sweep_due = false;
-            let present = self.found.settled.keys().cloned().collect();
+            let present = self.found.settled.keys().chain(&self.found.unreadable);
+            let present = present.cloned().collect();
             self.workshop.archive.sweep(present);
         }
         self.tell_ready();
         (scanner, again)
+    }
+
+    /// Services whose files can't be read: at the start what ran before runs, and nobody waits for more.
+    fn do_without(&mut self) {
+        for name in self.found.unreadable.clone() {
+            let entry = self.entry(name.clone());
+            if entry.known.preparing > 0 {
+                continue;
+            }
+            if let (None, Some(ran)) = (&entry.live, entry.ran()) {
+                entry.wait_for_first();
+                self.order(&name, Origin::Kept(ran));
+                self.publish_catalog();
+                continue;
+            }
+            let message = format!("the files of {name} can't be read");
+            entry.answer_all(&Refusal::Refused(message));
+            self.no_longer_awaited(&name);
+        }
     }
 
     /// Carries out what the difference between the directory and what runs calls for. `true` if it
@@ -275,18 +301,25 @@ impl Controller {
                     "release {revision} runs in its place; take it with: wharf resume {name}"
                 );
                 entry.told(Some(&content), &Err(Refusal::Conflict(message)));
+                let runs = entry.live.as_ref();
+                let runs = runs.is_some_and(|live| live.info.revision == revision);
                 if entry.pin.as_ref().is_some_and(|pin| pin.holds(&content)) {
                     entry.show_pin();
                 } else {
                     entry.hold(&content);
                 }
-                self.order(name, Origin::Kept(revision));
+                if runs {
+                    self.no_longer_awaited(name);
+                } else {
+                    self.order(name, Origin::Kept(revision));
+                }
             }
             Decision::First(revision) => {
                 entry.wait_for_first();
                 self.order(name, Origin::Kept(revision));
             }
             Decision::Hold => {
+                entry.known.leaving = false;
                 entry.known.judged = Some(content.clone());
                 let held = entry.hold(&content);
                 entry.told(Some(&content), &Err(Refusal::Held(held.clone())));
@@ -302,6 +335,7 @@ impl Controller {
     /// Takes a service's release away from it, if it has one, to be retired.
     fn remove(&mut self, name: &ServiceName) -> Option<Arc<Release>> {
         let entry = self.entries.get_mut(name)?;
+        entry.remember();
         entry.known = Known {
             leaving: true,
             ..Known::default()
@@ -309,7 +343,8 @@ impl Controller {
         entry.conflicted = false;
         entry.terms = None;
         entry.facts = None;
-        entry.gone();
+        let message = format!("the files of {name} are gone");
+        entry.answer_all(&Refusal::Conflict(message));
         let release = entry.live.take();
         if release.is_some() {
             let event = Event::of(Kind::Removed).service(name);

@@ -60,6 +60,8 @@ pub(super) struct Order {
     pub(super) origin: Origin,
     /// The operator wants it, whatever it imports.
     pub(super) forced: bool,
+    /// The release that ran before this process, if none has since. Its failure now is no verdict.
+    pub(super) ran: Option<u64>,
     /// What the release imports that is to be replaced.
     pub(super) replaces: Option<Arc<Facts>>,
 }
@@ -179,7 +181,9 @@ async fn make(workshop: &Arc<Workshop>, order: &Order, source: Source) -> Result
     });
     workshop.tell(&order.service, Stage::Warming, "its instances are started");
     let warm = warm(workshop, &order.service, info, manifest, component, at).await;
-    if let (Err(error), Origin::Files(_)) = (&warm, &order.origin) {
+    if let (Err(error), Origin::Files(_)) = (&warm, &order.origin)
+        && order.ran != Some(revision)
+    {
         let archive = &workshop.archive;
         archive.mark(name, revision, State::TakenBack, Some(format!("{error:#}")));
     }

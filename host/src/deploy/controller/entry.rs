@@ -99,6 +99,18 @@ impl Entry {
         }
     }
 
+    /// What ran before this process, if nothing has run since.
+    pub(super) fn ran(&self) -> Option<u64> {
+        self.ran.as_ref().map(|(revision, _)| *revision)
+    }
+
+    /// The files are gone while deploys are held: the same ones may come back.
+    pub(super) fn remember(&mut self) {
+        if let (true, Some(live), Some(content)) = (self.frozen, &self.live, &self.known.running) {
+            self.ran = Some((live.info.revision, content.clone()));
+        }
+    }
+
     /// What ran before runs first, if it can. Then the files are looked at again.
     pub(super) fn wait_for_first(&mut self) {
         self.ran = None;
@@ -185,10 +197,9 @@ impl Entry {
     }
 
     /// Lets all who wait hear that there is nothing more to wait for.
-    pub(super) fn gone(&mut self) {
+    pub(super) fn answer_all(&mut self, refusal: &Refusal) {
         for (_, reply) in self.waiting.drain(..) {
-            let message = format!("the files of {} are gone", self.service.name);
-            let _ = reply.send(Err(Refusal::Conflict(message)));
+            let _ = reply.send(Err(refusal.clone()));
         }
     }
 

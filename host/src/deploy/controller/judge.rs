@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::time::SystemTime;
 
-use super::Controller;
 use super::publish::Candidate;
+use super::{Controller, Entry};
 use crate::config::ServiceName;
 use crate::deploy::fingerprint::Fingerprint;
 use crate::deploy::operator::Refusal;
@@ -30,26 +30,20 @@ impl Controller {
         }
         entry.conflicted = false;
         match outcome {
-            Outcome::Warm(warm) => {
-                let candidate = Candidate {
-                    name,
-                    fingerprint,
-                    warm,
-                    bindings: Bindings::new(),
-                    from_files,
-                    proven: false,
-                };
-                if !self.has_to_wait(&candidate) {
-                    return Some(candidate);
-                }
-                candidate.abandon();
-                self.hold_back(&candidate);
-                self.decided(&candidate.name);
-                None
-            }
+            Outcome::Warm(warm) => Some(Candidate {
+                name,
+                fingerprint,
+                warm,
+                bindings: Bindings::new(),
+                from_files,
+                proven: false,
+            }),
             Outcome::Refused(error) => {
                 let content = fingerprint.filter(|_| from_files);
                 self.refuse(&name, content.as_ref(), from_files, &format!("{error:#}"));
+                if !from_files {
+                    self.run_files_after_all(&name);
+                }
                 self.decided(&name);
                 None
             }
@@ -58,6 +52,22 @@ impl Controller {
                 self.decided(&name);
                 None
             }
+        }
+    }
+
+    /// The release that an operator went back to can't be had any more, and nothing runs: better what it
+    /// was gone back from than nothing.
+    fn run_files_after_all(&mut self, name: &ServiceName) {
+        let Some(entry) = self.entries.get_mut(name) else {
+            return;
+        };
+        let pin = entry.pin.as_ref();
+        if let (None, false, Some(pin)) = (&entry.live, entry.frozen, pin)
+            && pin.why == Why::Operator
+        {
+            entry.forced = Some(pin.seen.clone());
+            entry.known.judged = None;
+            self.look_again = true;
         }
     }
 
@@ -113,7 +123,8 @@ impl Controller {
         candidate.abandon();
         let message = format!("{name} is not taken: {why}");
         let revision = candidate.warm.release.info.revision;
-        if candidate.from_files {
+        let ran = self.entries.get(name).and_then(Entry::ran);
+        if candidate.from_files && ran != Some(revision) {
             let archive = &self.workshop.archive;
             archive.mark(name, revision, State::TakenBack, Some(message.clone()));
         }

@@ -45,7 +45,7 @@ impl Controller {
             let _ = reply.send(Ok(Outcome::of(release, progress)));
             return true;
         }
-        if entry.known.judged.as_ref() == Some(&content) && entry.tried.is_none() {
+        if entry.known.judged.as_ref() == Some(&content) {
             entry.known.judged = None;
         }
         // who lays in what was gone back from wants it
@@ -70,6 +70,12 @@ impl Controller {
         };
         let live = entry.live.clone();
         let running = live.as_ref().map(|live| live.info.revision);
+        if entry.known.preparing > 0 {
+            let message =
+                format!("a release of {name} is on its way; try again when it is decided");
+            let _ = reply.send(Err(Refusal::Conflict(message)));
+            return;
+        }
         if wanted.is_none() && entry.tried.is_some() {
             self.end_trial(name, reply);
             return;
@@ -81,12 +87,6 @@ impl Controller {
                 return;
             }
         };
-        if entry.known.preparing > 0 {
-            let message =
-                format!("a release of {name} is on its way; try again when it is decided");
-            let _ = reply.send(Err(Refusal::Conflict(message)));
-            return;
-        }
         if let Some(live) = live.filter(|live| live.info.revision == record.revision) {
             if entry.tried.is_some() {
                 self.end_trial(name, reply);
@@ -95,7 +95,10 @@ impl Controller {
             }
             return;
         }
-        entry.wait(None, reply);
+        self.end_canary(name, "the operator went back to another release");
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.wait(None, reply);
+        }
         let message = format!("an operator rolls back to release {}", record.revision);
         self.tell(Event::of(Kind::Operator).service(name).say(message));
         self.order(name, Origin::Kept(record.revision));
@@ -136,6 +139,10 @@ impl Controller {
             entry.known.judged = None;
             return;
         }
+        if entry.forced.as_ref() == Some(&seen) {
+            // the operator wants the files meanwhile
+            return;
+        }
         entry.known.judged = Some(seen.clone());
         // that it was the host who held something, or took it back, stays known
         let is_known = |pin: &Pin| pin.holds(&seen) && pin.why != Why::Operator && pin.run == run;
@@ -165,6 +172,7 @@ impl Controller {
 
     fn hold(&mut self, name: &ServiceName) -> Result<(), Refusal> {
         let entry = self.entries.get_mut(name).ok_or_else(|| unknown(name))?;
+        entry.forced = None;
         if !std::mem::replace(&mut entry.frozen, true) {
             entry.service.note(|notes| notes.frozen = true);
             self.workshop.archive.freeze(name, true);
@@ -188,8 +196,7 @@ impl Controller {
         let found = self.found.settled.get(name).map(|found| &found.fingerprint);
         if let Some(pin) = &entry.pin {
             // the files wait since another release runs in their place; to end a hold is not to end that
-            let gone_back = pin.why == Why::Operator && found.is_some_and(|found| pin.holds(found));
-            waits = !(was_frozen && gone_back);
+            waits = !was_frozen || !found.is_some_and(|found| pin.holds(found));
         }
         if was_frozen {
             self.workshop.archive.freeze(name, false);
@@ -204,7 +211,7 @@ impl Controller {
         if waits {
             entry.forced = found.cloned();
             entry.known.judged = None;
-            entry.wait(None, reply);
+            entry.wait(found.cloned(), reply);
             return true;
         }
         let _ = reply.send(match &entry.live {
@@ -233,6 +240,7 @@ impl Controller {
         let order = prepare::Order {
             service: Arc::clone(&entry.service),
             forced,
+            ran: entry.ran(),
             replaces: entry.facts.clone(),
             origin,
         };
@@ -243,8 +251,16 @@ impl Controller {
     /// What is kept of a service, from now on if nothing was.
     pub(super) fn entry(&mut self, name: ServiceName) -> &mut Entry {
         let (ledger, archive) = (&self.workshop.ledger, &self.workshop.archive);
+        let started = self.awaited.is_some();
         let entry = self.entries.entry(name);
-        entry.or_insert_with_key(|name| Entry::new(name.clone(), ledger, archive.book(name)))
+        entry.or_insert_with_key(|name| {
+            let mut book = archive.book(name);
+            if started && !book.frozen {
+                // it was removed, and what comes now has nothing to do with what ran then
+                book.live = None;
+            }
+            Entry::new(name.clone(), ledger, book)
+        })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::deploy::agreement::Disagreement;
 use crate::deploy::fingerprint::Fingerprint;
 use crate::deploy::operator::{Outcome, Progress};
 use crate::deploy::prepare::{Judged, Warm};
-use crate::deploy::releases::State;
+use crate::deploy::releases::{Pin, State};
 use crate::exchange::Target;
 use crate::router::Table;
 use crate::service::Release;
@@ -70,7 +70,10 @@ impl Controller {
                 Err(error) => error!(%error, "a deploy task failed"),
             }
         }
-        again |= self.publish(warm);
+        // those that were tried first: what is new may be to be compared with them
+        let (proven, new) = warm.into_iter().partition(|one: &Candidate| one.proven);
+        again |= self.publish(proven);
+        again |= self.publish(new);
         again |= std::mem::take(&mut self.look_again);
         self.tell_ready();
         again
@@ -130,10 +133,12 @@ impl Controller {
     /// Makes warm releases those that are served, in one step if they get along with each other and
     /// with what is served. `true` if files that were refused may now be taken, or changed while their
     /// releases waited.
-    fn publish(&mut self, warm: Vec<Candidate>) -> bool {
+    pub(super) fn publish(&mut self, warm: Vec<Candidate>) -> bool {
         let mut again = !self.waiting.is_empty();
         let mut batch = std::mem::take(&mut self.waiting);
         batch.extend(warm);
+        let (held, batch) = batch.into_iter().partition(|one| self.has_to_wait(one));
+        self.put_back(held);
         let (agreed, disagreeing) = self.sift(batch);
         again |= self.publish_agreed(agreed);
         let (hopeful, refused) = self.may_still_agree(disagreeing);
@@ -146,6 +151,23 @@ impl Controller {
             again |= self.publish(Vec::new());
         }
         again
+    }
+
+    /// Leaves releases that were on their way when the operator began to hold deploys.
+    fn put_back(&mut self, held: Vec<Candidate>) {
+        for candidate in held {
+            let name = &candidate.name;
+            if candidate.proven {
+                if let Some(entry) = self.entries.get(name) {
+                    entry.service.try_out(None);
+                }
+                self.retire(name.clone(), Arc::clone(&candidate.warm.release));
+            } else {
+                candidate.abandon();
+            }
+            self.hold_back(&candidate);
+            self.decided(name);
+        }
     }
 
     fn publish_agreed(&mut self, warm: Vec<Candidate>) -> bool {
@@ -247,6 +269,7 @@ impl Controller {
             contract: warm.contract,
             bindings,
         });
+        let content = fingerprint.clone();
         let before = entry.runs(&release, fingerprint, warm.facts);
         entry.service.publish(Some(Arc::clone(&release)));
         if proven {
@@ -268,13 +291,31 @@ impl Controller {
         if !proven {
             self.end_canary(&name, "another release took over before it was decided");
         }
-        if from_files {
-            self.settle_pin(&name);
-        } else {
+        if !from_files {
             self.pin_to(&name, &release);
+        } else if !self.keep_newer_pin(&name, content.as_ref(), &release) {
+            self.settle_pin(&name);
         }
         self.decided(&name);
         before
+    }
+
+    /// Files that came after those of this release are held, and still are. `false` if there are none.
+    fn keep_newer_pin(
+        &mut self,
+        name: &ServiceName,
+        content: Option<&Fingerprint>,
+        release: &Release,
+    ) -> bool {
+        let found = self.found.settled.get(name).map(|found| &found.fingerprint);
+        let pin = self.entries.get(name).and_then(|entry| entry.pin.clone());
+        let newer = |pin: &Pin| content != Some(&pin.seen) && found == Some(&pin.seen);
+        let Some(pin) = pin.filter(newer) else {
+            return false;
+        };
+        let run = release.info.revision;
+        self.keep_pin(name, Pin { run, ..pin });
+        true
     }
 
     /// Parts releases that lack something of another service: those whose others are being prepared, or
@@ -286,13 +327,15 @@ impl Controller {
         let undecided: BTreeSet<_> = disagreeing.iter().map(|(one, _)| &one.name).collect();
         let preparing = |name: &ServiceName| {
             let entry = self.entries.get(name);
-            entry.is_some_and(|entry| entry.known.preparing > 0)
+            let prepared = entry.is_some_and(|entry| entry.known.preparing > 0);
+            prepared || self.found.unsettled.contains(name)
         };
         // where nothing is on its way, those that wait for one another would wait for ever
-        let underway = self
-            .entries
-            .keys()
-            .any(|name| preparing(name) && !undecided.contains(name));
+        let underway = !self.found.unsettled.is_empty()
+            || self
+                .entries
+                .keys()
+                .any(|name| preparing(name) && !undecided.contains(name));
         let hopeful = |(candidate, disagreement): &(Candidate, Disagreement)| {
             underway && disagreement.others(&candidate.name).iter().any(preparing)
         };
