@@ -40,6 +40,7 @@ pub use dial::{Dial, Io};
 pub use error::{Denial, NetworkError, SetupError};
 pub use resolve::Resolve;
 pub use settings::{Settings, Timeouts};
+pub(crate) use tls::client_config;
 
 use crate::body::patient::{Late, Patient};
 use crate::config::HttpGrant;

@@ -16,6 +16,30 @@ use super::failure;
 #[derive(Clone)]
 pub(super) struct Tls(TlsConnector);
 
+/// How a client speaks TLS that trusts the public certificate authorities and `authorities`.
+///
+/// # Errors
+///
+/// One of `authorities` isn't one.
+pub(crate) fn client_config(
+    authorities: &[CertificateDer<'static>],
+) -> Result<ClientConfig, SetupError> {
+    let mut roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.into(),
+    };
+    for authority in authorities {
+        roots
+            .add(authority.clone())
+            .map_err(|error| SetupError::Authority(error.to_string()))?;
+    }
+    // Named here rather than taken from the process, where there is none unless someone sets it
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SetupError::Tls(error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
 /// A connection with TLS, and whether HTTP/2 was agreed on.
 pub(super) struct Secured {
     pub(super) io: Box<dyn Io>,
@@ -29,21 +53,7 @@ impl Tls {
     ///
     /// One of `authorities` isn't one.
     pub(super) fn new(authorities: &[CertificateDer<'static>]) -> Result<Self, SetupError> {
-        let mut roots = RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.into(),
-        };
-        for authority in authorities {
-            roots
-                .add(authority.clone())
-                .map_err(|error| SetupError::Authority(error.to_string()))?;
-        }
-        // Named here rather than taken from the process, where there is none unless someone sets it
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| SetupError::Tls(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let mut config = client_config(authorities)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }

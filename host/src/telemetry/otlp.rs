@@ -10,6 +10,7 @@ mod metrics;
 mod span;
 mod tracer;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub use self::tracer::{Incoming, Parent, Tracer};
 
 use self::courier::Courier;
 use self::metrics::Reporter;
+use crate::network::SetupError;
 
 /// How long the last of the telemetry may take on its way out.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -50,7 +52,15 @@ pub enum OtlpError {
     Env(#[from] EnvError),
     /// TLS can't be set up.
     #[error("TLS for the export of telemetry can't be set up: {0}")]
-    Tls(#[from] rustls::Error),
+    Tls(#[from] SetupError),
+    /// The certificate authorities of the house can't be read.
+    #[error("OTEL_EXPORTER_OTLP_CERTIFICATE: {} can't be used: {why}; it has to be a PEM file", file.display())]
+    Certificate {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The exporter doesn't take what it is given.
     #[error("the export of traces can't be set up: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
@@ -83,7 +93,7 @@ impl Otlp {
         let resource = resource(settings.service_name);
         let mut otlp = Self::off();
         if let Some(target) = settings.traces {
-            let courier = Courier::new(target.timeout)?;
+            let courier = Courier::new(&target)?;
             let provider = provider(courier, target, &settings.sampling, &resource)?;
             otlp.tracer = Tracer::new(&provider, settings.sampling);
             otlp.provider = Some(provider);
@@ -91,7 +101,7 @@ impl Otlp {
         if let Some(target) = settings.metrics {
             let (stop, stopped) = watch::channel(false);
             let reporter = Reporter {
-                courier: Courier::new(target.timeout)?,
+                courier: Courier::new(&target)?,
                 target,
                 resource,
                 snapshot,

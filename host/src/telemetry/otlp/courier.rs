@@ -4,6 +4,7 @@
 //! A collector that is down says so once in a while and not each time.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,9 +18,14 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use opentelemetry_http::{HttpClient, HttpError};
 use parking_lot::Mutex;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tracing::{info, warn};
+
+use super::{OtlpError, Target};
+use crate::network::client_config;
 
 /// Bytes of an answer that are read.
 const ANSWER: usize = 64 << 10;
@@ -37,22 +43,28 @@ pub(super) struct Courier {
 }
 
 impl Courier {
-    /// A courier that waits so long for an answer. The current runtime does its work.
+    /// A courier for this target. The current runtime does its work.
     ///
     /// # Errors
     ///
     /// TLS that can't be set up.
-    pub(super) fn new(patience: Duration) -> Result<Self, rustls::Error> {
-        let provider = rustls::crypto::ring::default_provider();
+    pub(super) fn new(target: &Target) -> Result<Self, OtlpError> {
+        let authorities = match &target.certificate {
+            Some(file) => authorities(file).map_err(|why| OtlpError::Certificate {
+                file: file.clone(),
+                why,
+            })?,
+            None => Vec::new(),
+        };
         let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(provider)?
+            .with_tls_config(client_config(&authorities)?)
             .https_or_http()
             .enable_http1()
             .build();
         Ok(Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
             runtime: Handle::current(),
-            patience,
+            patience: target.timeout,
             complaints: Arc::default(),
         })
     }
@@ -91,6 +103,17 @@ impl Courier {
             None => {}
         }
     }
+}
+
+/// The certificates in a PEM file.
+fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = CertificateDer::pem_file_iter(file).map_err(|error| error.to_string())?;
+    let found: Result<Vec<_>, _> = found.collect();
+    let found = found.map_err(|error| error.to_string())?;
+    if found.is_empty() {
+        return Err("there is no certificate in it".to_owned());
+    }
+    Ok(found)
 }
 
 #[async_trait]

@@ -4,6 +4,7 @@
 //! the SDK itself.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
@@ -45,6 +46,8 @@ pub struct Target {
     pub headers: HashMap<String, String>,
     /// How long one post may take.
     pub timeout: Duration,
+    /// A PEM file of certificate authorities that are trusted besides the public ones.
+    pub certificate: Option<PathBuf>,
 }
 
 /// Which traces are recorded.
@@ -139,6 +142,7 @@ impl<F: Fn(&str) -> Option<String>> Env<F> {
         }
         let headers = self.exporter(signal, "HEADERS");
         let timeout = self.exporter(signal, "TIMEOUT");
+        let certificate = self.exporter(signal, "CERTIFICATE");
         Ok(Some(Target {
             url,
             headers: headers.map_or_else(|| Ok(HashMap::new()), headers_of)?,
@@ -146,6 +150,7 @@ impl<F: Fn(&str) -> Option<String>> Env<F> {
                 Some((variable, value)) => millis(variable, value)?,
                 None => Duration::from_secs(10),
             },
+            certificate: certificate.map(|(_, file)| file.into()),
         }))
     }
 

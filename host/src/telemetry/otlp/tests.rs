@@ -191,6 +191,51 @@ async fn a_span_has_the_attributes_of_the_conventions() {
     otlp.shutdown().await;
 }
 
+/// A collector of the house, whose certificate no public authority has signed.
+#[tokio::test]
+async fn a_collector_with_tls_is_trusted_if_its_authority_is_named() {
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = own.signing_key.serialize_der();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![own.cert.der().clone()], key.try_into().unwrap())
+        .unwrap();
+    let mut collector = Collector::start_with(Arc::new(config).into()).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("house.pem");
+    std::fs::write(&file, own.cert.pem()).unwrap();
+    let endpoint = format!("https://localhost:{}", collector.address.port());
+    let settings = |certificate: Option<&str>| {
+        let settings = Settings::read(|name| match name {
+            "OTEL_EXPORTER_OTLP_ENDPOINT" => Some(endpoint.clone()),
+            "OTEL_EXPORTER_OTLP_CERTIFICATE" => certificate.map(str::to_owned),
+            "OTEL_METRICS_EXPORTER" => Some("none".to_owned()),
+            _ => None,
+        });
+        settings.unwrap().unwrap()
+    };
+    for (certificate, spans) in [(None, 0), (file.to_str(), 1)] {
+        let otlp = Otlp::start(settings(certificate), Arc::new(Counted)).unwrap();
+        drop(otlp.tracer().request(&get(&HeaderMap::new(), &Method::GET)));
+        let provider = otlp.provider.clone().unwrap();
+        let flushed = spawn_blocking(move || provider.force_flush())
+            .await
+            .unwrap();
+        assert_eq!(flushed.is_ok(), certificate.is_some(), "{flushed:?}");
+        assert_eq!(collector.spans().len(), spans);
+        otlp.shutdown().await;
+    }
+    let missing = Otlp::start(settings(Some("missing.pem")), Arc::new(Counted));
+    let error = missing.err().unwrap().to_string();
+    assert!(
+        error.contains("OTEL_EXPORTER_OTLP_CERTIFICATE: missing.pem"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn a_trace_that_its_client_does_not_record_is_passed_on_and_not_exported() {
     let mut collector = Collector::start().await;

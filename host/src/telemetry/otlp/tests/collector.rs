@@ -16,8 +16,10 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
 
 /// One post.
 pub(super) struct Post {
@@ -34,29 +36,30 @@ pub(super) struct Collector {
 
 impl Collector {
     pub(super) async fn start() -> Self {
+        Self::listen(None).await
+    }
+
+    /// One that speaks TLS.
+    pub(super) async fn start_with(tls: TlsAcceptor) -> Self {
+        Self::listen(Some(tls)).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (to, posts) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let to = to.clone();
-                let keep = service_fn(move |request: Request<Incoming>| {
-                    let to = to.clone();
-                    async move {
-                        let (head, body) = request.into_parts();
-                        let body = body.collect().await.unwrap().to_bytes();
-                        let path = head.uri.path().to_owned();
-                        let headers = head.headers;
-                        to.send(Post {
-                            path,
-                            headers,
-                            body,
-                        })
-                        .unwrap();
-                        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+                let (to, tls) = (to.clone(), tls.clone());
+                tokio::spawn(async move {
+                    let Some(tls) = tls else {
+                        return serve(stream, to).await;
+                    };
+                    // who doesn't trust it goes away
+                    if let Ok(stream) = tls.accept(stream).await {
+                        serve(stream, to).await;
                     }
                 });
-                tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), keep));
             }
         });
         Self { address, posts }
@@ -73,6 +76,31 @@ impl Collector {
         let traces = posts.filter(|post| post.path == "/v1/traces");
         traces.flat_map(|post| post.spans()).collect()
     }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    to: mpsc::UnboundedSender<Post>,
+) {
+    let keep = service_fn(move |request: Request<Incoming>| {
+        let to = to.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let path = head.uri.path().to_owned();
+            let headers = head.headers;
+            to.send(Post {
+                path,
+                headers,
+                body,
+            })
+            .unwrap();
+            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+        }
+    });
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), keep)
+        .await;
 }
 
 impl Post {
