@@ -45,27 +45,25 @@ async fn requests_at_once_run_in_different_instances() {
     }
 }
 
+/// How fast an instance was counts, too, and that is the machine's: so not to one.
 #[tokio::test]
-async fn the_instance_with_the_fewest_requests_in_flight_is_next() {
+async fn what_is_in_flight_is_spread_over_the_instances() {
     let manifest = "[instances]\ncount = 2\nconcurrency = 8";
     let wharf = Wharf::with_manifest("fault", fault_p3(), manifest).await;
-    let first = wharf.hold("/fault/echo").await;
-    let second = wharf.hold("/fault/echo").await;
+    let mut held = vec![wharf.hold("/fault/echo").await];
+    held.push(wharf.hold("/fault/echo").await);
     assert_ne!(
-        first.instance(),
-        second.instance(),
+        held[0].instance(),
+        held[1].instance(),
         "the second goes where nothing runs yet"
     );
-    let third = wharf.hold("/fault/echo").await;
-    let busier = third.instance();
-
     for _ in 0..6 {
-        let instance = wharf.get("/fault/count").await.instance();
-        assert_ne!(instance, busier, "the other instance has fewer in flight");
-        // The guard lives until the body has ended here and there.
-        wharf.wait_in_flight("fault", 3).await;
+        held.push(wharf.hold("/fault/echo").await);
     }
-    for request in [first, second, third] {
+    let first = held[0].instance();
+    let in_first = held.iter().filter(|one| one.instance() == first).count();
+    assert!((2..=6).contains(&in_first), "{in_first} of 8");
+    for request in held {
         request.release().await;
     }
 }
