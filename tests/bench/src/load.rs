@@ -20,7 +20,12 @@ const CROWDED: [&str; 3] = [NATIVE, "wharf-p2", "wharf-p3"];
 pub(crate) fn run(options: &Options) -> Result<()> {
     wrk::version()?;
     let peers = options.peers();
-    let mut report = Report::begin(options, "load.md", "Wharf under load, beside others")?;
+    let (file, title) = if options.parts == [Part::Hops] {
+        ("hops.md", "A hop from service to service, beside others")
+    } else {
+        ("load.md", "Wharf under load, beside others")
+    };
+    let mut report = Report::begin(options, file, title)?;
     report.add(&machine::describe(options, &peers))?;
     report.add(&format!(
         "wrk presses with one thread. CPU is the server's own, user and kernel, of all its threads \

@@ -27,7 +27,7 @@ pub(crate) struct Options {
     only: Vec<String>,
     /// Only these parts
     #[arg(long, value_delimiter = ',', value_name = "PART")]
-    parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
     /// How many services one host is given, in the costs
     #[arg(long, default_value = "1000")]
     pub(crate) services: NonZeroUsize,
