@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use http::{HeaderValue, Method, header};
 use serde_json::json;
 use wharf_tests::collector::{attribute, named};
+use wharf_tests::wharf::hex;
 use wharf_tests::{Builder, Collector, Target, Upstream, Wharf, test_guest, whole};
 
 use crate::accounts::shipped;
@@ -32,11 +33,6 @@ async fn send(front: &Target, method: Method, target: &str, body: &str) -> u16 {
 async fn over(mut wharf: Wharf) {
     wharf.terminate();
     assert!(wharf.wait_exit().await.success());
-}
-
-fn hex(id: &[u8]) -> String {
-    id.iter()
-        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! An OpenTelemetry collector that keeps what it is sent.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,15 +7,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use tokio::net::TcpListener;
+
+use crate::server::serve;
 
 /// Takes OTLP over HTTP, as protobuf.
 pub struct Collector {
@@ -37,22 +34,9 @@ impl Collector {
     ///
     /// If there is no port to be had.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await;
-        let listener = listener.expect("there is a free port");
-        let addr = listener
-            .local_addr()
-            .expect("a bound listener has an address");
         let got = Arc::<Mutex<Got>>::default();
         let keep = Arc::clone(&got);
-        tokio::spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                let keep = Arc::clone(&keep);
-                let service = service_fn(move |request| take(Arc::clone(&keep), request));
-                tokio::spawn(
-                    http1::Builder::new().serve_connection(TokioIo::new(connection), service),
-                );
-            }
-        });
+        let addr = serve(move |request| take(Arc::clone(&keep), request)).await;
         Self { addr, got }
     }
 
@@ -74,10 +58,7 @@ impl Collector {
     }
 }
 
-async fn take(
-    keep: Arc<Mutex<Got>>,
-    request: Request<Incoming>,
-) -> Result<Response<Empty<Bytes>>, Infallible> {
+async fn take(keep: Arc<Mutex<Got>>, request: Request<Incoming>) -> Response<Empty<Bytes>> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.expect("a whole request").to_bytes();
     let mut got = keep.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,7 +82,7 @@ async fn take(
         }
         other => panic!("the exporter has no business at {other}"),
     }
-    Ok(Response::new(Empty::new()))
+    Response::new(Empty::new())
 }
 
 /// The only span of this name.

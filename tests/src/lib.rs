@@ -24,6 +24,7 @@ pub mod held;
 pub mod load;
 mod output;
 pub mod seen;
+mod server;
 pub mod upstream;
 pub mod wharf;
 

@@ -473,8 +473,13 @@ impl Wharf {
 
 /// SHA-256 as hex.
 pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes as hex.
+pub fn hex(bytes: &[u8]) -> String {
     let mut hex = String::new();
-    for byte in Sha256::digest(bytes) {
+    for byte in bytes {
         write!(hex, "{byte:02x}").expect("a string takes everything");
     }
     hex

@@ -135,13 +135,7 @@ impl Archive {
 
     /// Waits until all that was decided so far is written down.
     pub async fn settle(&self) {
-        let (done, wait) = oneshot::channel::<()>();
-        self.later(move |_| {
-            drop(done);
-            Ok(())
-        });
-        // that it is over is told by the end of the channel
-        let _ = wait.await;
+        let _ = self.written(|_| Ok(())).await;
     }
 
     /// Notes what became of a release.
@@ -185,14 +179,22 @@ impl Archive {
     /// Has something written down before anybody is told of it, and after all that was decided before.
     /// Waits for the disk.
     fn now(&self, job: impl FnOnce(&Releases) -> Result<()> + Send + 'static) {
-        let (done, wait) = oneshot::channel::<()>();
+        let written = self.written(job);
+        let _ = tokio::task::block_in_place(|| written.blocking_recv());
+    }
+
+    /// The same, for who waits: that it is over is told by the end of the channel.
+    fn written(
+        &self,
+        job: impl FnOnce(&Releases) -> Result<()> + Send + 'static,
+    ) -> oneshot::Receiver<()> {
+        let (done, wait) = oneshot::channel();
         self.later(move |releases| {
             let written = job(releases);
             drop(done);
             written
         });
-        // that it is over is told by the end of the channel
-        let _ = tokio::task::block_in_place(|| wait.blocking_recv());
+        wait
     }
 
     fn later(&self, job: impl FnOnce(&Releases) -> Result<()> + Send + 'static) {

@@ -321,12 +321,10 @@ impl Controller {
             Decision::Hold => {
                 entry.known.leaving = false;
                 entry.known.judged = Some(content.clone());
-                let held = entry.hold(&content);
-                entry.told(Some(&content), &Err(Refusal::Held(held.clone())));
                 let event = Event::deploy(Stage::Held)
                     .service(name)
                     .digest(&content.component);
-                self.tell(event.say(held.message));
+                self.leave(name, &content, event);
                 self.no_longer_awaited(name);
             }
         }

@@ -190,15 +190,15 @@ fn check_size(file: &Path, size: u64, most: usize) -> Result<()> {
 
 fn read_manifest(files: &Files) -> Result<Text> {
     let shown = files.manifest.display();
-    let read = open_manifest(&files.manifest).and_then(|file| {
+    let read = || -> io::Result<Option<Vec<u8>>> {
+        let Some(mut file) = open_manifest(&files.manifest)? else {
+            return Ok(None);
+        };
         let mut bytes = Vec::new();
-        let size = file
-            .map(|mut file| file.read_to_end(&mut bytes))
-            .transpose()?;
-        Ok(size.map(|_| bytes))
-    });
-    let read: io::Result<Option<Vec<u8>>> = read;
-    match read {
+        file.read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    };
+    match read() {
         Ok(Some(bytes)) => {
             let print = sha256(&bytes);
             let text = String::from_utf8(bytes)

@@ -39,8 +39,8 @@ impl Controller {
                 proven: false,
             }),
             Outcome::Refused(error) => {
-                let content = fingerprint.filter(|_| from_files);
-                self.refuse(&name, content.as_ref(), from_files, &format!("{error:#}"));
+                let content = fingerprint.as_ref();
+                self.refuse(&name, content, from_files, &format!("{error:#}"));
                 if !from_files {
                     self.run_files_after_all(&name);
                 }
@@ -82,17 +82,22 @@ impl Controller {
 
     /// Leaves a release until the operator says so.
     pub(super) fn hold_back(&mut self, candidate: &Candidate) {
-        let (name, revision) = (&candidate.name, candidate.warm.release.info.revision);
+        let (name, info) = (&candidate.name, &candidate.warm.release.info);
         let archive = &self.workshop.archive;
-        archive.mark(name, revision, State::Held, None);
-        if let Some(entry) = self.entries.get_mut(name)
-            && let Some(content) = &candidate.fingerprint
-        {
-            let held = entry.hold(content);
-            entry.told(Some(content), &Err(Refusal::Held(held.clone())));
-            let event = Event::deploy(Stage::Held).release(&candidate.warm.release.info);
-            self.tell(event.say(held.message));
+        archive.mark(name, info.revision, State::Held, None);
+        if let Some(content) = &candidate.fingerprint {
+            self.leave(name, content, Event::deploy(Stage::Held).release(info));
         }
+    }
+
+    /// Leaves files of this content until the operator says so, and tells that as this event.
+    pub(super) fn leave(&mut self, name: &ServiceName, content: &Fingerprint, event: Event) {
+        let Some(entry) = self.entries.get_mut(name) else {
+            return;
+        };
+        let held = entry.hold(content);
+        entry.told(Some(content), &Err(Refusal::Held(held.clone())));
+        self.tell(event.say(held.message));
     }
 
     /// A release imports more than it may: what runs goes on, after a restart, too.
@@ -135,12 +140,11 @@ impl Controller {
             }
         }
         let content = candidate.fingerprint.as_ref();
-        let from_files = candidate.from_files;
-        self.refuse(name, content.filter(|_| from_files), from_files, &message);
+        self.refuse(name, content, candidate.from_files, &message);
         self.decided(name);
     }
 
-    /// Says why a release is not taken.
+    /// Says why a release of this content is not taken.
     fn refuse(
         &mut self,
         name: &ServiceName,
@@ -162,6 +166,7 @@ impl Controller {
                 // whatever was held, it isn't what the files have now
                 entry.service.note(|notes| notes.held = None);
             }
+            let content = content.filter(|_| from_files);
             entry.told(content, &Err(Refusal::Refused(message.to_owned())));
         }
     }

@@ -103,34 +103,19 @@ impl Controller {
             .tried
             .take_if(|tried| Arc::ptr_eq(&tried.canary, canary))?;
         match found {
-            Found::Sound if self.has_to_wait(&tried.candidate) => {
-                self.hold_back(&tried.candidate);
-                if let Some(entry) = self.entries.get(name) {
-                    entry.service.try_out(None);
-                }
-                self.retire(name.clone(), Arc::clone(&canary.release));
-                None
-            }
             Found::Sound => {
-                let entry = self.entries.get_mut(name)?;
-                let own = canary.tally(Arm::Canary);
                 entry.known.preparing += 1;
-                let event = Event::of(Kind::CanaryPassed).release(&canary.release.info);
-                self.tell(event.say(if own.requests == 0 {
-                    "the new release met no request in its time, and gets all untried".to_owned()
-                } else {
-                    format!(
-                        "the new release did as well as the running one, on {} requests of which {} failed, and gets all",
-                        own.requests, own.failures
-                    )
-                }));
-                Some(Candidate {
+                let proven = Candidate {
                     proven: true,
                     ..tried.candidate
-                })
+                };
+                // else it is held, as all that is to be published
+                if !self.has_to_wait(&proven) {
+                    self.tell_passed(canary);
+                }
+                Some(proven)
             }
             Found::Failed(reason) => {
-                let entry = self.entries.get_mut(name)?;
                 entry.service.try_out(None);
                 let seen = tried.candidate.fingerprint.clone();
                 entry.told(seen.as_ref(), &Err(Refusal::Refused(reason.clone())));
@@ -140,6 +125,19 @@ impl Controller {
                 None
             }
         }
+    }
+
+    fn tell_passed(&self, canary: &Canary) {
+        let own = canary.tally(Arm::Canary);
+        let event = Event::of(Kind::CanaryPassed).release(&canary.release.info);
+        self.tell(event.say(if own.requests == 0 {
+            "the new release met no request in its time, and gets all untried".to_owned()
+        } else {
+            format!(
+                "the new release did as well as the running one, on {} requests of which {} failed, and gets all",
+                own.requests, own.failures
+            )
+        }));
     }
 
     /// Ends a canary for a reason that is not its own.
