@@ -91,7 +91,7 @@ impl Calls {
         let arrival = Arrival {
             at,
             id: caller.id.clone(),
-            head,
+            head: Box::new(head),
             body,
             client: caller.lane,
             caller: Some(caller),

@@ -13,10 +13,11 @@ mod effects;
 use std::fmt;
 use std::time::Duration;
 
-pub use attempt::{Attempt, Exchange, Line, Message, Reply, Work};
+pub use attempt::{Attempt, Exchange, Line, Message, Particulars, Reply, Work};
 pub use caller::Caller;
 pub use effects::{Effect, Effects, Superseded};
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, Request};
@@ -49,7 +50,9 @@ impl RequestId {
                 DIGITS[usize::from(byte & 15)],
             ];
         }
-        Self(HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("-")))
+        // shared from the start, for an id is copied several times
+        let value = HeaderValue::from_maybe_shared(Bytes::from_owner(text));
+        Self(value.unwrap_or_else(|_| HeaderValue::from_static("-")))
     }
 
     /// The id as text.
@@ -97,7 +100,7 @@ pub struct Job {
     /// Names the request.
     pub id: RequestId,
     /// The head, as the guest is to see it.
-    pub head: Parts,
+    pub head: Box<Parts>,
     /// The body, with what is kept of it for a replay.
     pub body: ReplayBody,
     /// When the request must be over, its body included.
@@ -128,7 +131,7 @@ impl Job {
     /// What is wrong with the body.
     pub async fn arrive(
         id: RequestId,
-        head: Parts,
+        head: Box<Parts>,
         stream: Body,
         deadline: Instant,
         limits: &Limits,
@@ -166,8 +169,9 @@ impl Job {
     }
 
     /// A copy of the request for one try.
-    pub fn request(&self) -> Request<Body> {
-        Request::from_parts(self.head.clone(), self.body.reader())
+    pub fn request(&self) -> Box<Request<Body>> {
+        let head = Parts::clone(&self.head);
+        Box::new(Request::from_parts(head, self.body.reader()))
     }
 }
 

@@ -31,8 +31,8 @@ pub struct Arrival {
     pub at: Instant,
     /// Names it.
     pub id: RequestId,
-    /// Its head, as a guest is to see it.
-    pub head: Parts,
+    /// Its head, as a guest is to see it. It comes a long way, and is large.
+    pub head: Box<Parts>,
     /// Its body.
     pub body: Body,
     /// The share of all requests that its client belongs to.

@@ -67,12 +67,18 @@ impl fmt::Display for Line {
 
 /// One try of a job.
 pub struct Attempt {
+    /// What is to be done.
+    pub work: Work,
+    /// What it is part of.
+    pub particulars: Box<Particulars>,
+}
+
+/// What is known of a try, beside the work itself.
+pub struct Particulars {
     /// Names the request that it is, or is part of.
     pub id: RequestId,
     /// What it is, for exit records.
     pub line: Line,
-    /// What is to be done.
-    pub work: Work,
     /// When it must be over.
     pub deadline: Instant,
     /// The number of this try; 1 for the first.
@@ -90,10 +96,6 @@ pub struct Attempt {
 }
 
 /// What an instance is to do, and where the answer goes.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is by far the more frequent"
-)]
 pub enum Work {
     /// To answer a request.
     Http(Exchange),
@@ -104,7 +106,7 @@ pub enum Work {
 /// A request and its answer.
 pub struct Exchange {
     /// The request itself.
-    pub request: Request<Body>,
+    pub request: Box<Request<Body>>,
     /// Its body as the client sends it, to tell whom to blame.
     pub body: ReplayBody,
     /// Where the answer goes.

@@ -115,6 +115,8 @@ impl Ingress {
     async fn handle(&self, client: Client, request: Request<Incoming>) -> (Response<Body>, Record) {
         let arrived = Instant::now();
         let (head, incoming) = request.into_parts();
+        // it goes a long way, and is large
+        let head = Box::new(head);
         let id = request_id(&head.headers);
         let version = head.version;
         let mut record = self.recorder.begin(arrived, &id, &head, client.address);
@@ -135,14 +137,16 @@ impl Ingress {
         arrived: Instant,
         id: &RequestId,
         client: Client,
-        (mut head, incoming): (Parts, Incoming),
+        (mut head, incoming): (Box<Parts>, Incoming),
         record: &mut Record,
     ) -> Result<Response<Body>, Problem> {
         hygiene::check_size(&head, self.limits.max_header_bytes).map_err(Problem::closing)?;
         let authority = hygiene::check(&head).map_err(Problem::closing)?;
         let target = {
             let routes = self.routes.load();
-            let host = authority.as_ref().map(Authority::host);
+            // to look for it costs more than to see whether any route names one
+            let authority = authority.as_ref().filter(|_| routes.names_hosts());
+            let host = authority.map(Authority::host);
             let (pattern, target) = routes.find_route(host, head.uri.path()).ok_or_else(|| {
                 self.ledger.metrics.unrouted().inc();
                 Problem::no_route()
@@ -150,7 +154,7 @@ impl Ingress {
             record.routed(pattern);
             target.clone()
         };
-        complete_head(&mut head, authority.as_ref(), id)?;
+        complete_head(&mut head, authority, id)?;
         let body = if incoming.is_end_stream() {
             empty()
         } else {
@@ -208,23 +212,15 @@ fn request_id(headers: &HeaderMap) -> RequestId {
 /// connection (RFC 9110, 7.6.1), and the request's id.
 fn complete_head(
     head: &mut Parts,
-    authority: Option<&Authority>,
+    authority: Option<Authority>,
     id: &RequestId,
 ) -> Result<(), Problem> {
-    let path = head
-        .uri
-        .path_and_query()
-        .cloned()
-        .unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let mut uri = http::uri::Parts::default();
+    let mut uri = std::mem::take(&mut head.uri).into_parts();
     uri.scheme = Some(Scheme::HTTP);
     // HTTP/1.0 has no Host of need; guests of the 0.2 generation want an authority
-    uri.authority = Some(
-        authority
-            .cloned()
-            .unwrap_or_else(|| Authority::from_static("localhost")),
-    );
-    uri.path_and_query = Some(path);
+    uri.authority = Some(authority.unwrap_or_else(|| Authority::from_static("localhost")));
+    let path = &mut uri.path_and_query;
+    path.get_or_insert_with(|| PathAndQuery::from_static("/"));
     head.uri = Uri::from_parts(uri)
         .map_err(|_| Problem::bad_request("the request target is not valid"))?;
     hygiene::strip_connection_fields(&mut head.headers);

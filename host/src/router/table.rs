@@ -118,6 +118,11 @@ impl<T> Table<T> {
         Some((&route.pattern, self.targets.get(route.target)?))
     }
 
+    /// Whether there is a pattern that asks for a host.
+    pub fn names_hosts(&self) -> bool {
+        !(self.hosts.is_empty() && self.wildcards.is_empty())
+    }
+
     /// All patterns, and whose each is, service by service in the order given.
     pub fn routes(&self) -> impl Iterator<Item = (&Pattern, &ServiceName)> {
         self.routes
@@ -127,7 +132,7 @@ impl<T> Table<T> {
 
     /// Searches the routes that name this host, or one below which it is.
     fn find_on_host(&self, host: &str, path: &str) -> Option<usize> {
-        if self.hosts.is_empty() && self.wildcards.is_empty() {
+        if !self.names_hosts() {
             return None;
         }
         let host = canonical(host)?;

@@ -14,11 +14,54 @@ use crate::body::{Body, BodyError};
 /// The most bytes that are taken before the client asks for them.
 const MOST: usize = 64 << 10;
 
+/// What a body gives.
+type Given = Result<Frame<Bytes>, BodyError>;
+
+/// What a guest has made of a body, in its order.
+#[derive(Default)]
+pub(super) struct Frames {
+    /// Apart, for most bodies have but one.
+    first: Option<Given>,
+    /// There are none without a first.
+    more: VecDeque<Given>,
+}
+
+impl Frames {
+    pub(super) fn push(&mut self, frame: Given) {
+        if self.first.is_none() {
+            self.first = Some(frame);
+        } else {
+            self.more.push_back(frame);
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Given> {
+        let next = self.more.pop_front();
+        std::mem::replace(&mut self.first, next)
+    }
+
+    pub(super) fn last(&self) -> Option<&Given> {
+        self.more.back().or(self.first.as_ref())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Given> {
+        self.first.iter().chain(&self.more)
+    }
+}
+
 /// What was taken of a body without waiting for more.
 #[derive(Default)]
 pub(super) struct Ahead {
     /// As the guest made them.
-    pub(super) frames: VecDeque<Result<Frame<Bytes>, BodyError>>,
+    pub(super) frames: Frames,
     /// In all of the frames.
     pub(super) bytes: usize,
     /// There is no more.
@@ -31,29 +74,32 @@ impl Ahead {
     pub(super) async fn take(body: &mut Body, lease: &Lease) -> Self {
         let mut ahead = Self::default();
         loop {
-            let before = ahead.frames.len();
+            let (before, hold) = (ahead.frames.len(), lease.hold());
             let mut may_come = ahead.poll(body);
             if may_come && lease.is_over() {
+                drop(hold);
                 // the guest has come to its end in the middle of this: how, is known in a moment
                 may_come = ahead.add(body.frame().await);
+            } else if let Some(hold) = hold {
+                hold.settle();
             }
             if !may_come || ahead.frames.len() == before {
                 return ahead;
             }
-            lease.lend();
         }
     }
 
     /// All data in one piece; `None` if there are trailers.
     pub(super) fn join(&self) -> Option<Bytes> {
-        let data =
-            |frame: &Result<Frame<Bytes>, BodyError>| frame.as_ref().ok()?.data_ref().cloned();
-        if let [frame] = self.frames.as_slices().0 {
-            return data(frame);
+        fn data(frame: &Given) -> Option<&Bytes> {
+            frame.as_ref().ok()?.data_ref()
+        }
+        if let (Some(only), 1) = (&self.frames.first, self.frames.len()) {
+            return data(only).cloned();
         }
         let mut whole = BytesMut::with_capacity(self.bytes);
-        for frame in &self.frames {
-            whole.extend_from_slice(&data(frame)?);
+        for frame in self.frames.iter() {
+            whole.extend_from_slice(data(frame)?);
         }
         Some(whole.freeze())
     }
@@ -73,7 +119,7 @@ impl Ahead {
     }
 
     /// Takes a frame, or the end. `false` if it was the last.
-    fn add(&mut self, frame: Option<Result<Frame<Bytes>, BodyError>>) -> bool {
+    fn add(&mut self, frame: Option<Given>) -> bool {
         let Some(frame) = frame else {
             self.over = true;
             return false;
@@ -81,7 +127,7 @@ impl Ahead {
         let data = frame.as_ref().ok().and_then(Frame::data_ref);
         self.bytes += data.map_or(0, Bytes::len);
         let broken = frame.is_err();
-        self.frames.push_back(frame);
+        self.frames.push(frame);
         !broken
     }
 }

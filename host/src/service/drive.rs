@@ -2,9 +2,9 @@
 //!
 //! The work of an instance is one future. Its own task drives it, woken by whatever the guest waits
 //! for. But most requests never wait: whoever has just put an attempt into the mailbox can drive the
-//! work right there ([`Drive::lend`]), and has the answer without two changes of task. While it
-//! does, the work is polled with the task's own waker: as soon as a guest waits, the task goes on
-//! with it, and a lender that goes away takes nothing along.
+//! work right there ([`Lend::lend`]), and has the answer without two changes of task. While it does,
+//! the work is polled with the same waker as by its task, a [`Bell`]: as soon as a guest waits, the
+//! task goes on with it, and a lender that goes away takes nothing along.
 //!
 //! ```text
 //!            lend or task polls                  it is over
@@ -13,6 +13,8 @@
 //!      └──────── it waits ──────────┘      the task is dropped: the work is dropped,
 //!                                          at once or when its driver comes back
 //! ```
+
+mod bell;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -24,6 +26,7 @@ use std::task::{Context, Poll, Waker};
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 
+use self::bell::Bell;
 use super::meter::Meter;
 
 /// The end of lenders. The other end is the task's, [`Driven`].
@@ -34,8 +37,9 @@ pub(super) struct Driven<T>(Arc<Shared<T>>);
 
 struct Shared<T> {
     work: Mutex<Work<T>>,
-    /// Somebody came while another was driving; the task has to look again.
-    again: AtomicBool,
+    bell: Arc<Bell>,
+    /// The bell, as the work knows it.
+    waker: Waker,
     /// The task is gone.
     dropped: AtomicBool,
     meter: Arc<Meter>,
@@ -44,7 +48,6 @@ struct Shared<T> {
 struct Work<T> {
     future: Option<BoxFuture<'static, T>>,
     outcome: Option<Result<T, Box<dyn Any + Send>>>,
-    task: Waker,
 }
 
 impl<T> Clone for Drive<T> {
@@ -56,13 +59,14 @@ impl<T> Clone for Drive<T> {
 impl<T> Drive<T> {
     /// A drive without work, which is to be charged to `meter`.
     pub(super) fn new(meter: Arc<Meter>) -> Self {
+        let bell = Arc::<Bell>::default();
         Self(Arc::new(Shared {
             work: Mutex::new(Work {
                 future: None,
                 outcome: None,
-                task: Waker::noop().clone(),
             }),
-            again: AtomicBool::new(false),
+            waker: Arc::clone(&bell).into(),
+            bell,
             dropped: AtomicBool::new(false),
             meter,
         }))
@@ -77,29 +81,58 @@ impl<T> Drive<T> {
 
 /// Moves somebody else's work on.
 pub(super) trait Lend: Send + Sync {
-    /// Drives the work until it waits, on the caller's thread; if another does so at the moment,
-    /// the work's task will look again right after.
+    /// Drives the work until it waits, on the caller's thread; if another does so at the moment, the
+    /// work is looked at again right after.
     fn lend(&self);
 
     /// Whether the work has come to its end.
     fn is_over(&self) -> bool;
 
-    /// Whether this is the waker of the work's task. To be followed by [`lend`](Self::lend).
-    fn is_task(&self, waker: &Waker) -> bool;
+    /// What is done from now on, until [`release`](Self::release), wakes the work's task only if it has
+    /// not been driven after that.
+    fn hold(&self);
+
+    /// See [`hold`](Self::hold).
+    fn release(&self);
+
+    /// Whether there is something to be driven that the task hasn't been woken for.
+    fn is_due(&self) -> bool;
+}
+
+/// Until it is dropped, what would wake a work's task waits for who drives it here.
+pub(super) struct Hold<'a>(&'a dyn Lend);
+
+impl<'a> Hold<'a> {
+    pub(super) fn of(work: &'a dyn Lend) -> Self {
+        work.hold();
+        Self(work)
+    }
+
+    /// Drives the work if there is a reason to.
+    pub(super) fn settle(self) {
+        if self.0.is_due() {
+            self.0.lend();
+        }
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
 }
 
 impl<T: Send + 'static> Lend for Drive<T> {
     fn lend(&self) {
+        let _held = Hold::of(self);
         let Some(mut work) = self.0.take_turn() else {
             return;
         };
-        let task = work.task.clone();
         // the task is there to end what is over, with its panic if it was one
-        let cx = &mut Context::from_waker(&task);
-        if self.0.meter.measure(|| work.poll(cx)) {
-            task.wake_by_ref();
+        if self.0.drive(&mut work) {
+            self.0.bell.ring();
         }
-        self.0.end_turn(work, &task);
+        self.0.end_turn(work);
     }
 
     fn is_over(&self) -> bool {
@@ -107,45 +140,57 @@ impl<T: Send + 'static> Lend for Drive<T> {
         let Some(work) = self.0.work.try_lock() else {
             return false;
         };
-        let (over, task) = (work.future.is_none(), work.task.clone());
-        // whoever wanted to drive it in this moment could not
-        self.0.end_turn(work, &task);
+        let over = work.future.is_none();
+        self.0.end_turn(work);
         over
     }
 
-    fn is_task(&self, waker: &Waker) -> bool {
-        // who drives at the moment registers no waker but the task's; whoever wants to drive in this
-        // moment is made up for by who asks, who lends right after
-        let work = self.0.work.try_lock();
-        work.is_some_and(|work| work.task.will_wake(waker))
+    fn hold(&self) {
+        self.0.bell.hold();
+    }
+
+    fn release(&self) {
+        self.0.bell.release();
+    }
+
+    fn is_due(&self) -> bool {
+        self.0.bell.is_rung()
     }
 }
 
 impl<T> Shared<T> {
-    /// The right to drive; `None` if another has it, who will then let the task look again.
+    /// The right to drive. `None` if another has it; that there is something to be driven is then
+    /// noted, for that one or the task.
     fn take_turn(&self) -> Option<MutexGuard<'_, Work<T>>> {
-        self.work.try_lock().or_else(|| {
-            self.again.store(true, Ordering::SeqCst);
-            // the other may have ended its turn before it could see that
-            fence(Ordering::SeqCst);
-            self.work.try_lock()
-        })
+        let turn = self.work.try_lock();
+        if turn.is_none() {
+            self.bell.ring();
+        }
+        turn
     }
 
-    fn end_turn(&self, work: MutexGuard<'_, Work<T>>, task: &Waker) {
+    fn end_turn(&self, work: MutexGuard<'_, Work<T>>) {
         drop(work);
         fence(Ordering::SeqCst);
-        if self.again.load(Ordering::SeqCst) && self.again.swap(false, Ordering::SeqCst) {
-            if self.dropped.load(Ordering::SeqCst) {
-                self.drop_work();
-            }
-            task.wake_by_ref();
+        if self.dropped.load(Ordering::SeqCst) {
+            self.drop_work();
         }
+    }
+
+    /// Drives the work until it waits, while the bell is held. `true` if it is over.
+    fn drive(&self, work: &mut Work<T>) -> bool {
+        let cx = &mut Context::from_waker(&self.waker);
+        self.meter.measure(|| {
+            self.bell.heed();
+            // Once more if it woke itself, which it does to have its parts look at one another. Not for
+            // ever: it may want others to have their turn.
+            work.poll(cx) || (self.bell.heed() && work.poll(cx))
+        })
     }
 
     /// Drops the work and what came of it, or lets its driver do so.
     fn drop_work(&self) {
-        let turn = self.take_turn();
+        let turn = self.work.try_lock();
         let left = turn.map(|mut work| (work.future.take(), work.outcome.take()));
         // not under the lock: what they hold may want to be told
         drop(left);
@@ -172,13 +217,16 @@ impl<T> Future for Driven<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let Some(mut work) = self.0.take_turn() else {
-            return Poll::Pending;
-        };
-        work.task.clone_from(cx.waker());
-        self.0.meter.measure(|| work.poll(cx));
-        let outcome = work.outcome.take();
-        self.0.end_turn(work, cx.waker());
+        let shared = &self.0;
+        shared.bell.is_for(cx.waker());
+        shared.bell.hold();
+        let outcome = shared.take_turn().and_then(|mut work| {
+            shared.drive(&mut work);
+            let outcome = work.outcome.take();
+            shared.end_turn(work);
+            outcome
+        });
+        shared.bell.release();
         match outcome {
             None => Poll::Pending,
             Some(Ok(outcome)) => Poll::Ready(outcome),
@@ -191,6 +239,7 @@ impl<T> Future for Driven<T> {
 impl<T> Drop for Driven<T> {
     fn drop(&mut self) {
         self.0.dropped.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         self.0.drop_work();
     }
 }
@@ -198,6 +247,7 @@ impl<T> Drop for Driven<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures::FutureExt;
     use std::sync::atomic::AtomicUsize;
     use tokio::sync::{Notify, oneshot};
 
@@ -244,15 +294,58 @@ mod tests {
 
     /// Whoever is kept from driving by somebody who only looks must not be forgotten.
     #[test]
-    fn who_only_looks_lets_the_task_look_again() {
+    fn who_cannot_drive_lets_the_task_look_again() {
         let drive: Drive<()> = Drive::new(Meter::alone());
-        let _driven = drive.start(Box::pin(std::future::pending()));
+        let mut driven = drive.start(Box::pin(std::future::pending()));
         let (task, woken) = counting_waker();
-        drive.0.work.lock().task = task;
-        drive.0.again.store(true, Ordering::SeqCst);
-        assert!(!drive.is_over());
+        assert!(driven.poll_unpin(&mut Context::from_waker(&task)).is_pending());
+        let looking = drive.0.work.lock();
+        drive.lend();
+        drop(looking);
         assert_eq!(woken.load(Ordering::SeqCst), 1);
-        assert!(!drive.0.again.load(Ordering::SeqCst));
+    }
+
+    /// Work that waits for a message, and how often its task is woken.
+    fn waiting() -> (Drive<()>, Driven<()>, oneshot::Sender<()>, Arc<AtomicUsize>) {
+        let (message, come) = oneshot::channel();
+        let drive = Drive::new(Meter::alone());
+        let mut driven = drive.start(Box::pin(async move { come.await.unwrap() }));
+        let (task, woken) = counting_waker();
+        assert!(driven.poll_unpin(&mut Context::from_waker(&task)).is_pending());
+        (drive, driven, message, woken)
+    }
+
+    #[test]
+    fn what_is_held_wakes_the_task_only_if_nobody_drives_it() {
+        let (drive, _driven, message, woken) = waiting();
+        let hold = Hold::of(&drive);
+        message.send(()).unwrap();
+        assert_eq!(woken.load(Ordering::SeqCst), 0);
+        drop(hold);
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+
+        let (drive, _driven, message, woken) = waiting();
+        let hold = Hold::of(&drive);
+        message.send(()).unwrap();
+        hold.settle();
+        assert!(drive.is_over());
+        assert_eq!(woken.load(Ordering::SeqCst), 1, "to end what is over");
+    }
+
+    #[tokio::test]
+    async fn what_wakes_itself_is_driven_on_at_once_but_not_for_ever() {
+        let (polls, drive) = (Arc::new(AtomicUsize::new(0)), Drive::<()>::new(Meter::alone()));
+        let counted = Arc::clone(&polls);
+        let mut driven = drive.start(Box::pin(std::future::poll_fn(move |cx| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })));
+        let (task, woken) = counting_waker();
+        assert!(driven.poll_unpin(&mut Context::from_waker(&task)).is_pending());
+        drive.lend();
+        assert_eq!(polls.load(Ordering::SeqCst), 4);
+        assert_eq!(woken.load(Ordering::SeqCst), 1, "it is woken once until it comes");
     }
 
     /// A waker that counts.

@@ -5,7 +5,6 @@
 //! place in the instance is free again however slow the client is, and what goes on to it is one
 //! buffer of a known length.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,7 +16,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Frames};
 use super::exit::Death;
 use super::lease::Lease;
 use crate::body::{Body, BodyError, ReplayBody, full};
@@ -25,7 +24,7 @@ use crate::body::{Body, BodyError, ReplayBody, full};
 /// See the module.
 pub(super) struct Guarded {
     /// What was taken of the body ahead of need.
-    ahead: VecDeque<Result<Frame<Bytes>, BodyError>>,
+    ahead: Frames,
     inner: Body,
     lease: Option<Arc<Lease>>,
     /// The request's body; what is left of it is of no use once the answer is over.
@@ -52,11 +51,15 @@ impl Guarded {
         let length = head.headers.get(CONTENT_LENGTH);
         let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let taken = Ahead::take(&mut inner, &lease).await;
-        if let Some(Err(BodyError::Died(death))) = taken.frames.back() {
+        if let Some(Err(BodyError::Died(death))) = taken.frames.last() {
             return Err(*death);
         }
         let whole = taken.over && announced.is_none_or(|length| length == taken.bytes as u64);
-        let joined = if whole { taken.join() } else { None };
+        if whole && let Some(bytes) = taken.join() {
+            lease.mark_served();
+            request.close();
+            return Ok(Response::from_parts(head, full(bytes)));
+        }
         let mut guarded = Self {
             ahead: taken.frames,
             inner,
@@ -71,8 +74,7 @@ impl Guarded {
         } else if let Some(lease) = &guarded.lease {
             lease.note_streaming();
         }
-        let body = joined.map_or_else(|| Body::stream(guarded), full);
-        Ok(Response::from_parts(head, body))
+        Ok(Response::from_parts(head, Body::stream(guarded)))
     }
 
     /// Counts what has been sent. With a length announced nobody asks for what comes after it.
@@ -96,14 +98,16 @@ impl Guarded {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(lease) = &self.lease else {
+            return Pin::new(&mut self.inner).poll_frame(cx);
+        };
+        let _held = lease.hold();
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
-        match &self.lease {
-            Some(lease) if polled.is_pending() => {
-                lease.lend();
-                Pin::new(&mut self.inner).poll_frame(cx)
-            }
-            _ => polled,
+        if polled.is_ready() {
+            return polled;
         }
+        lease.lend();
+        Pin::new(&mut self.inner).poll_frame(cx)
     }
 
     /// The deadline is looked at only while the body has to wait, so that a short answer costs no
@@ -130,7 +134,7 @@ impl Drop for Guarded {
             return;
         };
         let rest = Self {
-            ahead: VecDeque::new(),
+            ahead: Frames::default(),
             inner: std::mem::take(&mut self.inner),
             lease: None,
             request: self.request.clone(),
@@ -182,7 +186,7 @@ impl http_body::Body for Guarded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = match self.ahead.pop_front() {
+        let polled = match self.ahead.pop() {
             Some(frame) => Poll::Ready(Some(frame)),
             None => self.poll_inner(cx),
         };

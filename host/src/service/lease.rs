@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::calling::Calls;
+use super::drive::Hold;
 use super::exit::InstanceId;
 use super::mailbox::Mailbox;
 use super::pool::Pool;
@@ -87,12 +88,13 @@ impl Lease {
     /// # Errors
     ///
     /// The attempt itself.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a refused attempt comes back by value"
-    )]
     pub fn send(&self, attempt: Attempt) -> Result<(), Attempt> {
         self.mailbox.send(attempt)
+    }
+
+    /// What wakes the instance from now on is left to who lets it work here.
+    pub(super) fn hold(&self) -> Option<Hold<'_>> {
+        self.mailbox.hold()
     }
 
     /// Lets the instance work in the caller's task, until it has to wait for something.

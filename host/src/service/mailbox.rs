@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
-use super::drive::Lend;
+use super::drive::{Hold, Lend};
 use crate::dispatch::Attempt;
 
 /// The pool's end. When the last copy is dropped, the instance is to end.
@@ -61,10 +61,6 @@ impl Mailbox {
     /// # Errors
     ///
     /// The attempt itself.
-    #[expect(
-        clippy::result_large_err,
-        reason = "a refused attempt comes back by value"
-    )]
     pub fn send(&self, attempt: Attempt) -> Result<(), Attempt> {
         let waker = {
             let mut letters = self.0.letters.lock();
@@ -74,15 +70,12 @@ impl Mailbox {
             letters.waiting.push_back(attempt);
             letters.reader.take()
         };
-        let reader = self.0.reader.as_deref();
-        if let Some(waker) = waker
-            && !reader.is_some_and(|reader| reader.is_task(&waker))
-        {
+        let held = self.hold();
+        if let Some(waker) = waker {
             waker.wake();
         }
-        if let Some(reader) = reader {
-            reader.lend();
-        }
+        self.lend();
+        drop(held);
         Ok(())
     }
 
@@ -92,6 +85,11 @@ impl Mailbox {
             .reader
             .as_ref()
             .is_some_and(|reader| reader.is_over())
+    }
+
+    /// What wakes the instance from now on is left to who drives its work here.
+    pub(super) fn hold(&self) -> Option<Hold<'_>> {
+        self.0.reader.as_deref().map(|reader| Hold::of(reader))
     }
 
     /// Moves the instance's work on, until it waits.
@@ -127,7 +125,10 @@ impl Inbox {
             Some(attempt) => Poll::Ready(Some(attempt)),
             None if letters.ended || letters.closed => Poll::Ready(None),
             None => {
-                letters.reader = Some(cx.waker().clone());
+                match &mut letters.reader {
+                    Some(reader) => reader.clone_from(cx.waker()),
+                    none => *none = Some(cx.waker().clone()),
+                }
                 Poll::Pending
             }
         }

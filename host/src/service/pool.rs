@@ -408,7 +408,8 @@ impl Pool {
     /// Pairs free places with those who wait.
     fn hand_out(self: &Arc<Self>, state: &mut State) -> Vec<Granted> {
         let mut granted = Vec::new();
-        if matches!(state.phase, Phase::Broken { .. } | Phase::Closed) {
+        let closed = matches!(state.phase, Phase::Broken { .. } | Phase::Closed);
+        if closed || state.queue.is_empty() {
             return granted;
         }
         let now = self.born.elapsed();

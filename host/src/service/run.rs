@@ -22,7 +22,7 @@ use super::guarded::Waiting;
 use super::lease::Lease;
 use super::pool::{Phase, Refused};
 use super::{Release, Service};
-use crate::dispatch::{Attempt, AttemptError, DispatchError, Effects};
+use crate::dispatch::{Attempt, AttemptError, DispatchError, Effects, Particulars};
 use crate::telemetry::events::{Event, Kind};
 use crate::telemetry::otlp::{Span, Trace};
 
@@ -307,10 +307,9 @@ fn attempt<E: Errand>(
     let caller = job.caller();
     let callers = caller.map(|caller| caller.effects.clone());
     let effects = Arc::new(Effects::part_of(callers.unwrap_or_default()));
-    let attempt = Attempt {
+    let particulars = Particulars {
         id: job.id().clone(),
         line: job.line(),
-        work,
         deadline: job.deadline(),
         tries,
         suspect,
@@ -318,6 +317,10 @@ fn attempt<E: Errand>(
         lane: job.lane(),
         effects: Arc::clone(&effects),
         lease: Arc::clone(lease),
+    };
+    let attempt = Attempt {
+        work,
+        particulars: Box::new(particulars),
     };
     (attempt, effects, answer)
 }
@@ -330,7 +333,7 @@ async fn hand_over<E: Errand>(
     mut answer: Awaited<E::Outcome>,
     turn: Turn,
 ) -> Result<Option<Result<E::Outcome, AttemptError>>, DispatchError> {
-    let deadline = attempt.deadline;
+    let deadline = attempt.particulars.deadline;
     let waiting = Waiting::on(lease);
     if lease.send(attempt).is_err() {
         waiting.over();

@@ -70,12 +70,13 @@ async fn act(stage: &Stage, attempt: Attempt) -> Option<ExitReason> {
         return None;
     };
     let path = request.uri().path().to_owned();
-    let first = attempt.tries == 1;
+    let first = attempt.particulars.tries == 1;
     let dies = match path.as_str() {
         "/trap" => !stage.healed.load(Ordering::SeqCst),
         "/trap-once" | "/read-then-trap-once" => first,
         "/write-then-trap" => {
-            attempt.effects.record(Effect::Write).unwrap();
+            let effects = &attempt.particulars.effects;
+            effects.record(Effect::Write).unwrap();
             true
         }
         "/sleep" => {

@@ -17,29 +17,18 @@ use super::typed::invoke::{Invocation, Invoke, Results};
 use crate::body::{Body, ReplayBody};
 use crate::calls::TRACE;
 use crate::dispatch::{
-    Attempt, AttemptError, Caller, Effect, Effects, Exchange, Line, Reply, RequestId, Superseded,
-    Work,
+    Attempt, AttemptError, Caller, Effect, Exchange, Particulars, Reply, RequestId, Superseded, Work,
 };
 use crate::service::exit::{Death, ExitReason};
-use crate::service::lane::Lane;
-use crate::service::lease::Lease;
 
 /// One request being worked on.
 struct Entry {
     number: u64,
-    id: RequestId,
-    line: Line,
-    deadline: Instant,
-    tries: u32,
-    suspect: bool,
-    depth: u8,
-    lane: Lane,
+    of: Box<Particulars>,
     trace: [Option<HeaderValue>; 2],
     /// A call has none.
     body: Option<ReplayBody>,
-    effects: Arc<Effects>,
     asker: Option<Asker>,
-    lease: Arc<Lease>,
     fate: Fate,
 }
 
@@ -60,13 +49,9 @@ impl Asker {
 }
 
 /// What the guest is to do.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is by far the more frequent"
-)]
 pub(super) enum Task {
     /// To answer a request.
-    Http(Request<Body>),
+    Http(Box<Request<Body>>),
     /// To run a function that it exports.
     Call(Invocation),
     /// Nothing that any guest can do.
@@ -77,7 +62,7 @@ impl Entry {
     /// Whether a death is the request's fault rather than the instance's.
     fn is_to_blame(&self) -> bool {
         let broken = |body: &ReplayBody| body.too_large() || body.client_broke_off();
-        self.tries > 1 || self.suspect || self.body.as_ref().is_some_and(broken)
+        self.of.tries > 1 || self.of.suspect || self.body.as_ref().is_some_and(broken)
     }
 }
 
@@ -94,7 +79,7 @@ struct Inner {
 impl Inner {
     /// The request with this id, or all if it isn't there.
     fn named(&self, id: Option<&HeaderValue>) -> &[Entry] {
-        let named = id.and_then(|id| self.entries.iter().find(|entry| entry.id.value() == id));
+        let named = id.and_then(|id| self.entries.iter().find(|entry| entry.of.id.value() == id));
         named.map_or(&self.entries, std::slice::from_ref)
     }
 }
@@ -118,12 +103,18 @@ impl Fate {
 
 /// See the module.
 #[derive(Clone, Default)]
-pub(super) struct Active(Arc<Mutex<Inner>>, Arc<Notify>);
+pub(super) struct Active(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    inner: Mutex<Inner>,
+    /// Told when a request leaves.
+    left: Notify,
+}
 
 /// A request's place in the list; leaves it when dropped, unless it is kept.
 pub(super) struct Ticket {
-    active: Active,
-    number: u64,
+    answerer: Answerer,
     kept: AtomicBool,
     fate: Fate,
 }
@@ -131,18 +122,7 @@ pub(super) struct Ticket {
 impl Active {
     /// Enters an attempt, and gives back what the guest is to do.
     pub(super) fn enter(&self, attempt: Attempt) -> (Ticket, Task) {
-        let Attempt {
-            id,
-            line,
-            work,
-            deadline,
-            tries,
-            suspect,
-            depth,
-            lane,
-            effects,
-            lease,
-        } = attempt;
+        let Attempt { work, particulars } = attempt;
         let (task, body, asker, trace) = match work {
             Work::Http(Exchange {
                 request,
@@ -173,29 +153,25 @@ impl Active {
             },
         };
         let fate = Fate::default();
-        let mut inner = self.0.lock();
+        let mut inner = self.0.inner.lock();
         inner.fresh = true;
         inner.next += 1;
         let number = inner.next;
         inner.entries.push(Entry {
             number,
-            id,
-            line,
-            deadline,
-            tries,
-            suspect,
-            depth,
-            lane,
+            of: particulars,
             trace,
             body,
-            effects,
             asker,
-            lease,
             fate: fate.clone(),
         });
-        let ticket = Ticket {
+        drop(inner);
+        let answerer = Answerer {
             active: self.clone(),
             number,
+        };
+        let ticket = Ticket {
+            answerer,
             kept: AtomicBool::new(false),
             fate,
         };
@@ -209,29 +185,29 @@ impl Active {
     ///
     /// It must not happen.
     pub(super) fn record(&self, effect: Effect) -> Result<(), Superseded> {
-        let inner = self.0.lock();
+        let inner = self.0.inner.lock();
         let mut entries = inner.entries.iter();
-        entries.try_for_each(|entry| entry.effects.record(effect))
+        entries.try_for_each(|entry| entry.of.effects.record(effect))
     }
 
     /// Who it is that makes a call now: the request with the id `named`, which a guest may pass on by
     /// itself, or the only one, or all of them. `None` if there is no request that it could be for.
     pub(super) fn caller(&self, named: Option<&HeaderValue>) -> Option<Caller> {
-        let inner = self.0.lock();
+        let inner = self.0.inner.lock();
         let entries = inner.named(named);
         let first = entries.first()?;
         let alone = entries.len() == 1;
         Some(Caller {
-            id: first.id.clone(),
-            deadline: entries.iter().map(|entry| entry.deadline).max()?,
-            depth: entries.iter().map(|entry| entry.depth).max()?,
-            lane: first.lane,
+            id: first.of.id.clone(),
+            deadline: entries.iter().map(|entry| entry.of.deadline).max()?,
+            depth: entries.iter().map(|entry| entry.of.depth).max()?,
+            lane: first.of.lane,
             effects: entries
                 .iter()
-                .map(|entry| Arc::clone(&entry.effects))
+                .map(|entry| Arc::clone(&entry.of.effects))
                 .collect(),
             place: if alone {
-                Arc::downgrade(&first.lease)
+                Arc::downgrade(&first.of.lease)
             } else {
                 Weak::new()
             },
@@ -245,7 +221,7 @@ impl Active {
 
     /// What the spans of that request are part of, if it is clear which one it is.
     pub(super) fn trace(&self, named: Option<&HeaderValue>) -> [Option<HeaderValue>; 2] {
-        match self.0.lock().named(named) {
+        match self.0.inner.lock().named(named) {
             [entry] => entry.trace.clone(),
             _ => [None, None],
         }
@@ -253,8 +229,8 @@ impl Active {
 
     /// The request that is being worked on, if there is one and only one.
     pub(super) fn only_request(&self) -> Option<RequestId> {
-        match &*self.0.lock().entries {
-            [entry] => Some(entry.id.clone()),
+        match &*self.0.inner.lock().entries {
+            [entry] => Some(entry.of.id.clone()),
             _ => None,
         }
     }
@@ -262,37 +238,38 @@ impl Active {
     /// When the first of the requests must be over.
     pub(super) fn first_deadline(&self) -> Option<Instant> {
         self.0
+            .inner
             .lock()
             .entries
             .iter()
-            .map(|entry| entry.deadline)
+            .map(|entry| entry.of.deadline)
             .min()
     }
 
     /// When guest code that runs now must have come to an end: a guest may go on after its last
     /// response is over, but no longer than that request had.
     pub(super) fn must_end(&self) -> Option<Instant> {
-        let inner = self.0.lock();
-        let first = inner.entries.iter().map(|entry| entry.deadline).min();
+        let inner = self.0.inner.lock();
+        let first = inner.entries.iter().map(|entry| entry.of.deadline).min();
         first.or(inner.last)
     }
 
     /// A new guest begins, which has nothing to do with what the one before was working on.
     pub(super) fn begin(&self) {
-        let mut inner = self.0.lock();
+        let mut inner = self.0.inner.lock();
         inner.last = None;
         inner.fresh = true;
     }
 
     /// Whether a request or a guest began since this was last asked.
     pub(super) fn just_began(&self) -> bool {
-        std::mem::take(&mut self.0.lock().fresh)
+        std::mem::take(&mut self.0.inner.lock().fresh)
     }
 
     /// Waits until all requests have left, or the first of them must be over.
     pub(super) async fn over(&self) {
         loop {
-            let left = self.1.notified();
+            let left = self.0.left.notified();
             let Some(deadline) = self.first_deadline() else {
                 return;
             };
@@ -305,30 +282,31 @@ impl Active {
     /// The requests, for an exit record.
     pub(super) fn lines(&self) -> Vec<String> {
         self.0
+            .inner
             .lock()
             .entries
             .iter()
-            .map(|entry| entry.line.to_string())
+            .map(|entry| entry.of.line.to_string())
             .collect()
     }
 
     /// Whether there are requests and the clients of all of them have gone.
     pub(super) fn is_abandoned(&self) -> bool {
-        let inner = self.0.lock();
-        !inner.entries.is_empty() && inner.entries.iter().all(|entry| entry.lease.is_abandoned())
+        let inner = self.0.inner.lock();
+        !inner.entries.is_empty() && inner.entries.iter().all(|entry| entry.of.lease.is_abandoned())
     }
 
     /// Whether the instance isn't to blame for its death: all it was working on had killed another
     /// instance before, or came with a body that its client broke.
     pub(super) fn blameless(&self) -> bool {
-        let inner = self.0.lock();
+        let inner = self.0.inner.lock();
         !inner.entries.is_empty() && inner.entries.iter().all(Entry::is_to_blame)
     }
 
     /// The instance ended: whoever still waits for an answer hears why, and bodies that are not
     /// over are broken. To be called before the store is dropped.
     pub(super) fn bury(&self, reason: ExitReason, computing: bool) {
-        let entries = std::mem::take(&mut self.0.lock().entries);
+        let entries = std::mem::take(&mut self.0.inner.lock().entries);
         let death = Death {
             reason,
             in_company: entries.len() > 1,
@@ -349,12 +327,10 @@ impl Ticket {
         self.fate.clone()
     }
 
-    /// A handle that answers from another place. It doesn't keep the request in the list.
-    pub(super) fn answerer(&self) -> Answerer {
-        Answerer {
-            active: self.active.clone(),
-            number: self.number,
-        }
+    /// What answers the request; a clone can do so from another place. It doesn't keep the request in
+    /// the list.
+    pub(super) fn answerer(&self) -> &Answerer {
+        &self.answerer
     }
 
     /// Leaves the request in the list when the ticket is dropped: if that happens because the
@@ -369,23 +345,23 @@ impl Drop for Ticket {
         if self.kept.load(Ordering::Relaxed) {
             return;
         }
+        let Answerer { active, number } = &self.answerer;
         let left = {
-            let mut inner = self.active.0.lock();
-            let index = inner
-                .entries
-                .iter()
-                .position(|entry| entry.number == self.number);
+            let mut inner = active.0.inner.lock();
+            let mut entries = inner.entries.iter();
+            let index = entries.position(|entry| entry.number == *number);
             let left = index.map(|index| inner.entries.remove(index));
-            inner.last = left.as_ref().map(|entry| entry.deadline);
+            inner.last = left.as_ref().map(|entry| entry.of.deadline);
             left
         };
-        self.active.1.notify_waiters();
+        active.0.left.notify_waiters();
         // its lease goes back to the pool here, outside of the lock
         drop(left);
     }
 }
 
 /// Answers one request, once.
+#[derive(Clone)]
 pub(super) struct Answerer {
     active: Active,
     number: u64,
@@ -408,15 +384,15 @@ impl Answerer {
     }
 
     /// The guest gave no answer. Nothing happens if it gave one before.
-    pub(super) fn fail(&self, message: String) {
+    pub(super) fn fail(&self, message: impl Into<String>) {
         if let Some(asker) = self.asker() {
-            asker.fail(AttemptError::Guest(message));
+            asker.fail(AttemptError::Guest(message.into()));
         }
     }
 
     /// Who waits, unless they were answered before.
     fn asker(&self) -> Option<Asker> {
-        let mut inner = self.active.0.lock();
+        let mut inner = self.active.0.inner.lock();
         let mut entries = inner.entries.iter_mut();
         let entry = entries.find(|entry| entry.number == self.number)?;
         entry.asker.take()
@@ -428,7 +404,10 @@ mod tests {
     use super::*;
     use crate::body::empty;
     use crate::config::{Config, Manifest};
+    use crate::dispatch::{Effects, Line};
     use crate::service::exit::InstanceId;
+    use crate::service::lane::Lane;
+    use crate::service::lease::Lease;
     use crate::service::mailbox;
     use crate::service::pool::{Pool, PoolLimits};
     use std::time::Duration;
@@ -441,14 +420,9 @@ mod tests {
     ) -> (Attempt, oneshot::Receiver<Answer>) {
         let (reply, answer) = oneshot::channel();
         let (head, body) = Request::new(empty()).into_parts();
-        let attempt = Attempt {
+        let particulars = Particulars {
             id: RequestId::random(),
             line: Line::new(&head),
-            work: Work::Http(Exchange {
-                request: Request::from_parts(head, body),
-                body: ReplayBody::new(empty(), 0, 0),
-                reply,
-            }),
             deadline,
             tries,
             suspect: false,
@@ -456,6 +430,15 @@ mod tests {
             lane: Lane::default(),
             effects: Arc::new(Effects::default()),
             lease: Arc::clone(lease),
+        };
+        let work = Work::Http(Exchange {
+            request: Box::new(Request::from_parts(head, body)),
+            body: ReplayBody::new(empty(), 0, 0),
+            reply,
+        });
+        let attempt = Attempt {
+            work,
+            particulars: Box::new(particulars),
         };
         (attempt, answer)
     }
@@ -480,8 +463,8 @@ mod tests {
         let later = |seconds| Instant::now() + Duration::from_secs(seconds);
         let (first, mut first_answer) = attempt(&lease, 1, later(9));
         let (second, mut second_answer) = attempt(&lease, 2, later(3));
-        let (first_effects, second_effects) = (first.effects.clone(), second.effects.clone());
-        let soonest = second.deadline;
+        let (first_effects, second_effects) = (first.of.effects.clone(), second.effects.clone());
+        let soonest = second.particulars.deadline;
         let (first, _) = active.enter(first);
         let (_second, _) = active.enter(second);
         assert_eq!(active.first_deadline(), Some(soonest));

@@ -37,7 +37,7 @@ pub(super) async fn serve(
             // whoever asked has gone; nothing of it was begun
             continue;
         }
-        let lease = once.then(|| Arc::clone(&attempt.lease));
+        let lease = once.then(|| Arc::clone(&attempt.particulars.lease));
         handle(store, guest, attempt, active, once).await?;
         if let Some(lease) = lease {
             return Ok(Served::One(lease));
@@ -69,16 +69,16 @@ async fn handle(
 async fn answer(
     store: &mut Store<State>,
     guest: &Guest,
-    request: http::Request<Body>,
+    request: Box<http::Request<Body>>,
     ticket: Ticket,
     once: bool,
 ) -> wasmtime::Result<()> {
     let Some(Proxy::P2(handler)) = &guest.handler else {
-        ticket.answerer().fail(NO_HANDLER.into());
+        ticket.answerer().fail(NO_HANDLER);
         ticket.keep(false);
         return Ok(());
     };
-    let (answerer, fate) = (ticket.answerer(), ticket.fate());
+    let (answerer, fate) = (ticket.answerer().clone(), ticket.fate());
     let ticket = Arc::new(ticket);
     // a store that is for one request stays until the response's body is over
     let held = once.then(|| Arc::downgrade(&ticket));
@@ -98,7 +98,7 @@ async fn answer(
         .await?;
     ticket
         .answerer()
-        .fail("it returned without setting a response".into());
+        .fail("it returned without setting a response");
     ticket.keep(false);
     Ok(())
 }

@@ -49,7 +49,7 @@ pub(super) async fn serve(
                 attempt = inbox.recv(), if calls.len() < concurrency.get() => match attempt {
                     Some(attempt) if attempt.work.is_unwanted() => {}
                     Some(attempt) => {
-                        place = once.then(|| Arc::clone(&attempt.lease));
+                        place = once.then(|| Arc::clone(&attempt.particulars.lease));
                         calls.push(handle(accessor, guest, attempt, active));
                         if once {
                             break;
@@ -86,7 +86,7 @@ async fn handle(
                 Err(refusal) => ticket.answerer().fail(refusal),
             }
         }
-        (Task::Http(_), _) => ticket.answerer().fail(NO_HANDLER.into()),
+        (Task::Http(_), _) => ticket.answerer().fail(NO_HANDLER),
         (Task::Call(invocation), _) => match guest.target(&invocation) {
             Ok(target) => {
                 let params = &invocation.params;
@@ -106,7 +106,7 @@ type Answer = Result<http::Response<crate::body::Body>, String>;
 async fn respond(
     accessor: &Accessor<State>,
     guest: &Service,
-    request: http::Request<crate::body::Body>,
+    request: Box<http::Request<crate::body::Body>>,
     ticket: &Arc<Ticket>,
 ) -> wasmtime::Result<Answer> {
     let request = request.map(|body| body.map_err(|error| to_guest(&error)));

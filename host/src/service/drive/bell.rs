@@ -1,0 +1,138 @@
+//! What wakes the task of an instance's work.
+//!
+//! Most of what wakes it happens on a thread that drives the work at that moment, or is about to. Were
+//! the task woken each time, it would be scheduled, often on another thread, to find nothing to do. So
+//! whoever drives holds the bell meanwhile: that it was rung is noted, and heeded by the driver, or by
+//! the task once nobody holds it any more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Wake, Waker};
+
+use futures::task::AtomicWaker;
+
+/// See the module. As a waker, it is what the work is polled with.
+#[derive(Default)]
+pub(super) struct Bell {
+    task: AtomicWaker,
+    /// How many hold it.
+    held: AtomicUsize,
+    /// It was rung, and nobody has heeded that yet.
+    rung: AtomicBool,
+}
+
+impl Bell {
+    /// Whom it wakes.
+    pub(super) fn is_for(&self, task: &Waker) {
+        self.task.register(task);
+    }
+
+    /// From now on it wakes nobody, until it is [released](Self::release) as often as it was held.
+    pub(super) fn hold(&self) {
+        self.held.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Wakes the task, if this was the last who held it and it was rung.
+    pub(super) fn release(&self) {
+        if self.held.fetch_sub(1, Ordering::SeqCst) == 1 && self.heed() {
+            self.task.wake();
+        }
+    }
+
+    /// Whether it was rung, and by nobody heeded yet.
+    pub(super) fn is_rung(&self) -> bool {
+        self.rung.load(Ordering::SeqCst)
+    }
+
+    /// The same, for who then does what is to be done.
+    pub(super) fn heed(&self) -> bool {
+        self.is_rung() && self.rung.swap(false, Ordering::SeqCst)
+    }
+
+    /// There is something to be done.
+    pub(super) fn ring(&self) {
+        self.rung.store(true, Ordering::SeqCst);
+        // whoever releases it last has seen that, or is seen here
+        if self.held.load(Ordering::SeqCst) == 0 && self.heed() {
+            self.task.wake();
+        }
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::task::{ArcWake, waker};
+    use std::thread;
+
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl ArcWake for Counter {
+        fn wake_by_ref(counter: &Arc<Self>) {
+            counter.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn bell() -> (Bell, Arc<Counter>) {
+        let (bell, woken) = (Bell::default(), Arc::<Counter>::default());
+        bell.is_for(&waker(Arc::clone(&woken)));
+        (bell, woken)
+    }
+
+    fn count(woken: &Counter) -> usize {
+        woken.0.load(Ordering::SeqCst)
+    }
+
+    #[test]
+    fn who_holds_it_heeds_it_and_what_was_not_heeded_wakes_the_task_afterwards() {
+        let (bell, woken) = bell();
+        bell.hold();
+        bell.ring();
+        assert!(bell.heed());
+        bell.release();
+        assert_eq!(count(&woken), 0);
+        bell.hold();
+        bell.hold();
+        bell.ring();
+        bell.release();
+        assert_eq!(count(&woken), 0, "somebody still holds it");
+        bell.release();
+        assert_eq!(count(&woken), 1);
+    }
+
+    #[test]
+    fn held_by_nobody_it_wakes_the_task_at_once() {
+        let (bell, woken) = bell();
+        bell.ring();
+        assert_eq!(count(&woken), 1);
+        assert!(!bell.is_rung());
+    }
+
+    /// However the threads meet: rung, it is heeded or wakes the task.
+    #[test]
+    fn it_is_never_rung_in_vain() {
+        for _ in 0..2000 {
+            let (bell, woken) = bell();
+            bell.hold();
+            let heeded = thread::scope(|scope| {
+                scope.spawn(|| bell.ring());
+                let heeded = bell.heed();
+                bell.release();
+                heeded
+            });
+            assert!(heeded || count(&woken) == 1);
+            assert!(!bell.is_rung());
+        }
+    }
+}
