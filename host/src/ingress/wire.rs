@@ -1,5 +1,6 @@
 //! What RFC 9112 wants refused on the wire and hyper lets pass: lines that end in a bare LF, both
-//! `Content-Length` and `Transfer-Encoding` in one head, and chunks that are not well-formed.
+//! `Content-Length` and `Transfer-Encoding` in one head, and chunks that are not well-formed. And how
+//! what is short goes out.
 //!
 //! [`Strict`] looks at what a client sends on its way to hyper. It answers nothing itself: at the
 //! first violation it makes the message one that hyper refuses, so that there is one parser that
@@ -18,6 +19,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use self::scan::Scanner;
 use super::pulse::Pulse;
 
+/// What is no longer than this goes out in one piece: to copy so little, and have the system send it, takes
+/// less than to have the system find the pieces together (a tenth of a short answer's time in the kernel).
+const SHORT: usize = 4096;
+
 /// What follows a violation. hyper parses a head when it has the end of it, and trailers too.
 const END: &[u8] = b"\r\n\r\n";
 
@@ -33,6 +38,8 @@ pub(super) struct Strict<IO> {
     scanner: Scanner,
     /// After a violation, what of [`END`] is still to be read.
     end: Option<&'static [u8]>,
+    /// Where pieces are put together that are [`SHORT`] in all.
+    short: Vec<u8>,
 }
 
 impl<IO> Strict<IO> {
@@ -43,6 +50,7 @@ impl<IO> Strict<IO> {
             pulse,
             scanner: Scanner::new(),
             end: None,
+            short: Vec::new(),
         }
     }
 
@@ -98,7 +106,16 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Strict<IO> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        let io = Pin::new(&mut this.io);
+        let polled = if bufs.iter().map(|buf| buf.len()).sum::<usize>() <= SHORT {
+            this.short.clear();
+            for buf in bufs {
+                this.short.extend_from_slice(buf);
+            }
+            io.poll_write(cx, &this.short)
+        } else {
+            io.poll_write_vectored(cx, bufs)
+        };
         this.note(polled.is_pending());
         polled
     }

@@ -4,19 +4,23 @@
 //! turn goes round, so that all stay warm and none collects all the work. The choice is made under
 //! the pool's lock, by one who sees the true numbers of a few instances: so all of them are looked
 //! at, where balancers that know less compare two at random (Mitzenmacher's power of two choices).
-//! An instance that answers [`SLOW`] times slower than the fastest is used as the slow server of
-//! Lin and Kumar (*Optimal control of a queueing system with two heterogeneous servers*, 1984): not
-//! at all while a fast one has room, and else only when so many wait already that it would be done
-//! sooner than the queue. A rare probe finds out whether it has recovered. How fast an instance is
-//! says a moving average as in Finagle's peak EWMA, but of the logarithm, so that one costly request
-//! does not make its instance a slow one; what takes its peak's place is that an instance that
-//! answers nothing is thought to be as slow as that silence is long.
+//! An instance that answers [`SLOW`] times slower than the fastest, and [noticeably](NOTICEABLE) so,
+//! is used as the slow server of Lin and Kumar (*Optimal control of a queueing system with two
+//! heterogeneous servers*, 1984): not at all while a fast one has room, and else only when so many
+//! wait already that it would be done sooner than the queue. A rare probe finds out whether it has
+//! recovered. How fast an instance is says a moving average as in Finagle's peak EWMA, but of the
+//! logarithm, so that one costly request does not make its instance a slow one; what takes its peak's
+//! place is that an instance that answers nothing is thought to be as slow as that silence is long.
 
 use std::time::Duration;
 
 /// How many times slower than the fastest an instance is that is avoided. Equal instances whose
 /// answers take exponentially distributed times seldom come near it by chance, even 64 of them.
 pub const SLOW: u64 = 4;
+
+/// How much longer than the fastest's a slow instance's answers take at least. Among answers of
+/// microseconds, other programs on the machine make differences of many times, which say nothing.
+pub const NOTICEABLE: Duration = Duration::from_millis(1);
 
 /// Jobs of the pool between two probes of a slow instance: four in a thousand leave the 99th
 /// percentile alone.
@@ -85,7 +89,7 @@ pub fn choose(
             best = best.min(rank(index, &load));
         }
     }
-    let limit = fastest.saturating_mul(SLOW);
+    let limit = slowest_fast(fastest);
     if slowest <= limit {
         return match best {
             NOBODY => Choice::Full,
@@ -128,6 +132,12 @@ pub fn choose(
     } else {
         Choice::Take(index)
     }
+}
+
+/// How long the answers of an instance may take that is not slow, if the fastest's take so long.
+fn slowest_fast(fastest: u64) -> u64 {
+    let noticeable = fastest.saturating_add(nanos(NOTICEABLE));
+    fastest.saturating_mul(SLOW).max(noticeable)
 }
 
 /// Ranks after every instance.

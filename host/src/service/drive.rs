@@ -298,7 +298,11 @@ mod tests {
         let drive: Drive<()> = Drive::new(Meter::alone());
         let mut driven = drive.start(Box::pin(std::future::pending()));
         let (task, woken) = counting_waker();
-        assert!(driven.poll_unpin(&mut Context::from_waker(&task)).is_pending());
+        assert!(
+            driven
+                .poll_unpin(&mut Context::from_waker(&task))
+                .is_pending()
+        );
         let looking = drive.0.work.lock();
         drive.lend();
         drop(looking);
@@ -311,7 +315,11 @@ mod tests {
         let drive = Drive::new(Meter::alone());
         let mut driven = drive.start(Box::pin(async move { come.await.unwrap() }));
         let (task, woken) = counting_waker();
-        assert!(driven.poll_unpin(&mut Context::from_waker(&task)).is_pending());
+        assert!(
+            driven
+                .poll_unpin(&mut Context::from_waker(&task))
+                .is_pending()
+        );
         (drive, driven, message, woken)
     }
 
@@ -334,7 +342,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_wakes_itself_is_driven_on_at_once_but_not_for_ever() {
-        let (polls, drive) = (Arc::new(AtomicUsize::new(0)), Drive::<()>::new(Meter::alone()));
+        let (polls, drive) = (
+            Arc::new(AtomicUsize::new(0)),
+            Drive::<()>::new(Meter::alone()),
+        );
         let counted = Arc::clone(&polls);
         let mut driven = drive.start(Box::pin(std::future::poll_fn(move |cx| {
             counted.fetch_add(1, Ordering::SeqCst);
@@ -342,10 +353,18 @@ mod tests {
             Poll::Pending
         })));
         let (task, woken) = counting_waker();
-        assert!(driven.poll_unpin(&mut Context::from_waker(&task)).is_pending());
+        assert!(
+            driven
+                .poll_unpin(&mut Context::from_waker(&task))
+                .is_pending()
+        );
         drive.lend();
         assert_eq!(polls.load(Ordering::SeqCst), 4);
-        assert_eq!(woken.load(Ordering::SeqCst), 1, "it is woken once until it comes");
+        assert_eq!(
+            woken.load(Ordering::SeqCst),
+            1,
+            "it is woken once until it comes"
+        );
     }
 
     /// A waker that counts.

@@ -50,7 +50,7 @@ impl Launch for Actors {
             let _ = ready.send(());
             while let Some(attempt) = inbox.recv().await {
                 stage.runs.fetch_add(1, Ordering::SeqCst);
-                let blameless = attempt.tries > 1;
+                let blameless = attempt.particulars.tries > 1;
                 if let Some(reason) = act(&stage, attempt).await {
                     let exit = Exit::plain(reason, "as told");
                     return Ended {
@@ -174,7 +174,7 @@ fn job(method: Method, path: &str, body: &'static str) -> Job {
         .unwrap();
     Job {
         id: RequestId::random(),
-        head: request.into_parts().0,
+        head: Box::new(request.into_parts().0),
         body: ReplayBody::new(full(body), 1024, 4096),
         deadline: Instant::now() + Duration::from_secs(30),
         lane: Lane::default(),

@@ -17,7 +17,8 @@ use super::typed::invoke::{Invocation, Invoke, Results};
 use crate::body::{Body, ReplayBody};
 use crate::calls::TRACE;
 use crate::dispatch::{
-    Attempt, AttemptError, Caller, Effect, Exchange, Particulars, Reply, RequestId, Superseded, Work,
+    Attempt, AttemptError, Caller, Effect, Exchange, Particulars, Reply, RequestId, Superseded,
+    Work,
 };
 use crate::service::exit::{Death, ExitReason};
 
@@ -293,7 +294,11 @@ impl Active {
     /// Whether there are requests and the clients of all of them have gone.
     pub(super) fn is_abandoned(&self) -> bool {
         let inner = self.0.inner.lock();
-        !inner.entries.is_empty() && inner.entries.iter().all(|entry| entry.of.lease.is_abandoned())
+        !inner.entries.is_empty()
+            && inner
+                .entries
+                .iter()
+                .all(|entry| entry.of.lease.is_abandoned())
     }
 
     /// Whether the instance isn't to blame for its death: all it was working on had killed another
@@ -463,7 +468,10 @@ mod tests {
         let later = |seconds| Instant::now() + Duration::from_secs(seconds);
         let (first, mut first_answer) = attempt(&lease, 1, later(9));
         let (second, mut second_answer) = attempt(&lease, 2, later(3));
-        let (first_effects, second_effects) = (first.of.effects.clone(), second.effects.clone());
+        let (first_effects, second_effects) = (
+            first.particulars.effects.clone(),
+            second.particulars.effects.clone(),
+        );
         let soonest = second.particulars.deadline;
         let (first, _) = active.enter(first);
         let (_second, _) = active.enter(second);

@@ -472,3 +472,58 @@ proptest! {
         prop_assert!(ends.is_none_or(|last| last + 1 == accepted.len()), "none after a refusal");
     }
 }
+
+/// What was written: the bytes, and whether as one piece.
+#[derive(Default)]
+struct Written(Vec<(Vec<u8>, bool)>);
+
+impl AsyncWrite for Written {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.push((buf.to_vec(), true));
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all: Vec<u8> = bufs.iter().flat_map(|buf| buf.to_vec()).collect();
+        let written = all.len();
+        self.0.push((all, false));
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+proptest! {
+    #[test]
+    fn pieces_go_out_in_their_order_and_as_one_if_they_are_short(
+        answers in prop::collection::vec(prop::collection::vec(0usize..3 * SHORT, 1..4), 1..4)
+    ) {
+        let mut strict = Strict::new(Written::default(), pulse());
+        let answers: Vec<Vec<Vec<u8>>> = answers
+            .iter()
+            .map(|lengths| lengths.iter().zip(1..).map(|(&length, byte)| vec![byte; length]).collect())
+            .collect();
+        for pieces in &answers {
+            let slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+            run(async { strict.write_vectored(&slices).await }).unwrap();
+        }
+        for (pieces, (bytes, as_one)) in answers.iter().zip(&strict.io.0) {
+            prop_assert_eq!(&pieces.concat(), bytes);
+            prop_assert_eq!(bytes.len() <= SHORT, *as_one);
+        }
+    }
+}

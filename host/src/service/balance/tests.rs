@@ -10,7 +10,8 @@ fn load() -> impl Strategy<Value = Load> {
         |(in_flight, capacity, expected, probe)| Load {
             in_flight,
             capacity,
-            expected,
+            // up to ten milliseconds
+            expected: expected * 250_000,
             probe,
         },
     )
@@ -23,7 +24,7 @@ proptest! {
     ) {
         let usable = loads.iter().filter(|load| load.capacity > 0);
         let fastest = usable.clone().map(|load| load.expected).filter(|e| *e > 0).min();
-        let slow = |load: &Load| load.expected > SLOW * fastest.unwrap_or(0);
+        let slow = |load: &Load| load.expected > slowest_fast(fastest.unwrap_or(0));
         let room: Vec<&Load> = usable.clone().filter(|load| load.in_flight < load.capacity).collect();
         match choose(loads.iter().copied(), waiting, turn) {
             Choice::Full => prop_assert!(room.is_empty()),
@@ -62,6 +63,23 @@ proptest! {
         prop_assert!(back <= number && number - back <= number >> 15);
         prop_assert!(log2(number) <= log2(number.saturating_add(number / 1000 + 1)));
     }
+}
+
+#[test]
+fn among_short_answers_only_a_noticeable_difference_counts() {
+    let idle = |expected| Load {
+        in_flight: 0,
+        capacity: 1,
+        expected,
+        probe: false,
+    };
+    let busy = |expected| Load {
+        in_flight: 1,
+        ..idle(expected)
+    };
+    let choose = |slow| choose([busy(20_000), idle(slow)].into_iter(), 0, 0);
+    assert_eq!(choose(900_000), Choice::Take(1));
+    assert!(matches!(choose(1_100_000), Choice::Wait { .. }));
 }
 
 #[test]
