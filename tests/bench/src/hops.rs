@@ -108,7 +108,7 @@ const KINDS: [(&str, Start); 5] = [
     }),
     (GO, |title| over_loopback(title, go::command_at)),
     ("hyper 1, over loopback", |title| {
-        over_loopback(title, |addr| Ok(native::command_at(addr)))
+        over_loopback(title, native::command_at)
     }),
 ];
 

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use crate::client;
 use crate::costs::home::Home;
 use crate::peers::wharf::Isolation;
-use crate::peers::{Generation, guest, native, printed};
+use crate::peers::{Generation, floor, guest, native, printed};
 use crate::process::Process;
 use crate::profile::{Part, Profile};
 use crate::table::Table;
@@ -34,6 +34,7 @@ const SETTINGS: &str = "[sandbox]\nmax_instances = 6\n[deploy]\ncompile_timeout 
 #[derive(Clone, Copy)]
 enum Server {
     Native,
+    Floor(Generation, Isolation),
     Wharf(Generation, Isolation),
 }
 
@@ -41,14 +42,31 @@ use Generation::{P2, P3};
 use Isolation::{Instance, Request};
 use Workload::{Echo, Hello};
 
-const SUBJECTS: [(&str, Workload, Server); 8] = [
+/// Connections that the floor is made for; each needs address space, of which valgrind has little.
+const CONNECTIONS: u32 = 4;
+
+const SUBJECTS: [(&str, Workload, Server); 14] = [
     ("hello, hyper 1, native", Hello, Server::Native),
+    ("hello, 0.2, the floor", Hello, Server::Floor(P2, Instance)),
     ("hello, 0.2", Hello, Server::Wharf(P2, Instance)),
+    ("hello, 0.3, the floor", Hello, Server::Floor(P3, Instance)),
     ("hello, 0.3", Hello, Server::Wharf(P3, Instance)),
+    (
+        "hello, 0.2, fresh, the floor",
+        Hello,
+        Server::Floor(P2, Request),
+    ),
     ("hello, 0.2, fresh", Hello, Server::Wharf(P2, Request)),
     ("echo, hyper 1, native", Echo, Server::Native),
+    ("echo, 0.2, the floor", Echo, Server::Floor(P2, Instance)),
     ("echo, 0.2", Echo, Server::Wharf(P2, Instance)),
+    ("echo, 0.3, the floor", Echo, Server::Floor(P3, Instance)),
     ("echo, 0.3", Echo, Server::Wharf(P3, Instance)),
+    (
+        "echo, 0.2, fresh, the floor",
+        Echo,
+        Server::Floor(P2, Request),
+    ),
     ("echo, 0.2, fresh", Echo, Server::Wharf(P2, Request)),
 ];
 
@@ -74,7 +92,10 @@ pub(crate) fn run() -> Result<()> {
 fn count(workload: Workload, server: Server) -> Result<Profile> {
     let home = Home::new()?;
     let command = match server {
-        Server::Native => native::command_at(home.addr),
+        Server::Native => native::command_at(home.addr)?,
+        Server::Floor(generation, isolation) => {
+            floor::command_at(home.addr, workload, generation, isolation, CONNECTIONS)?
+        }
         Server::Wharf(generation, isolation) => {
             let component = fs::read(guest(workload, generation)?)?;
             let manifest = format!("{}{MANIFEST}", isolation.line());

@@ -45,11 +45,12 @@ impl Part {
     /// By the first crate that a name mentions: a closure of Wharf's inside tokio counts as tokio's,
     /// and a poll of wasmtime's that takes a type of Wharf's as wasmtime's.
     fn of(function: &str) -> Self {
-        const CRATES: [(&str, Part); 11] = [
+        const CRATES: [(&str, Part); 12] = [
             ("wasmtime", Part::Wasmtime),
             ("cranelift", Part::Wasmtime),
             ("wharf", Part::Wharf),
             ("native_peer", Part::Wharf),
+            ("floor_peer", Part::Wharf),
             ("hyper", Part::Http),
             ("httparse", Part::Http),
             ("http::", Part::Http),

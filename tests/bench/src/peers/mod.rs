@@ -1,5 +1,6 @@
 //! The servers that are compared. Each can be missing; the report then says why.
 
+pub(crate) mod floor;
 pub(crate) mod go;
 pub(crate) mod native;
 mod nginx;
@@ -64,7 +65,7 @@ pub(crate) const ALL: &[Peer] = &[
         name: NATIVE,
         title: "hyper 1, native",
         workloads: &[Hello, Echo, Stream],
-        command: |setting| Ok(native::command(setting)),
+        command: native::command,
         version: native::version,
     },
     Peer {
@@ -94,6 +95,27 @@ pub(crate) const ALL: &[Peer] = &[
         workloads: &[Hello, Echo],
         command: |setting| wharf::command(setting, Generation::P2, Isolation::Request),
         version: wharf::version,
+    },
+    Peer {
+        name: "floor-p2",
+        title: "the floor: hyper and wasmtime alone, 0.2 guest",
+        workloads: &[Hello, Echo],
+        command: |setting| floor::command(setting, Generation::P2, Isolation::Instance),
+        version: floor::version,
+    },
+    Peer {
+        name: "floor-p3",
+        title: "the floor, 0.3 guest",
+        workloads: &[Hello, Echo],
+        command: |setting| floor::command(setting, Generation::P3, Isolation::Instance),
+        version: floor::version,
+    },
+    Peer {
+        name: "floor-fresh-p2",
+        title: "the floor, 0.2 guest, fresh instance per request",
+        workloads: &[Hello, Echo],
+        command: |setting| floor::command(setting, Generation::P2, Isolation::Request),
+        version: floor::version,
     },
     Peer {
         name: "wasmtime-p2",
@@ -186,6 +208,28 @@ pub(crate) fn guest_named(name: &str) -> Result<PathBuf> {
 /// Where peers are installed that this repository doesn't build; `tests/bench/run` fills it.
 pub(crate) fn installed() -> PathBuf {
     root().join("target/bench-peers")
+}
+
+/// A peer that is built with this program, beside it.
+fn own(name: &str) -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    let built = path.exists();
+    ensure!(
+        built,
+        "{name} is not built: cargo build --release --workspace"
+    );
+    Ok(path)
+}
+
+/// The version of a crate that is built with this repository.
+fn locked(name: &str) -> Result<String> {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock"))?;
+    let (mut lines, name) = (lock.lines(), format!("name = \"{name}\""));
+    lines.find(|line| **line == name);
+    let version = lines.next().and_then(|line| line.split('"').nth(1));
+    Ok(version
+        .with_context(|| format!("no {name} is locked"))?
+        .to_owned())
 }
 
 /// What a command prints, on whichever output.
