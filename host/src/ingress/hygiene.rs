@@ -1,6 +1,6 @@
 //! What RFC 9110 and RFC 9112 want refused and hyper lets pass.
 
-use http::header::{HOST, TE, TRANSFER_ENCODING};
+use http::header::{HOST, HeaderValue, TE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, Method, StatusCode, Version};
@@ -8,53 +8,35 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use super::respond::Problem;
 use crate::fields::strip_connection;
 
-/// Refuses a head of more than `most` bytes, counted as its fields would be written.
+/// Checks a request's head, which may have `most` bytes, counted as its fields would be written. Returns
+/// the host it is meant for: the target's own (RFC 9112, 3.2.2), else the `Host` field; `None` only for
+/// HTTP/1.0.
 ///
 /// # Errors
 ///
 /// The answer that the client gets.
-pub(super) fn check_size(head: &Parts, most: usize) -> Result<(), Problem> {
-    let target = head
-        .uri
-        .path_and_query()
-        .map_or(0, |target| target.as_str().len());
-    let fields = head.headers.iter();
-    let fields: usize = fields
-        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
-        .sum();
-    if target + fields > most {
+pub(super) fn check(head: &Parts, most: usize) -> Result<Option<Authority>, Problem> {
+    let fields = Fields::of(&head.headers);
+    let target = head.uri.path_and_query();
+    if target.map_or(0, |target| target.as_str().len()) + fields.bytes > most {
         return Err(Problem::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "the request's head is too large",
         ));
     }
-    Ok(())
-}
-
-/// Checks a request's head. Returns the host it is meant for: the target's own (RFC 9112, 3.2.2),
-/// else the `Host` field; `None` only for HTTP/1.0.
-///
-/// # Errors
-///
-/// The answer that the client gets.
-pub(super) fn check(head: &Parts) -> Result<Option<Authority>, Problem> {
     if head.method == Method::CONNECT {
         return Err(Problem::new(
             StatusCode::NOT_IMPLEMENTED,
             "this server is no proxy",
         ));
     }
-    let codings = head.headers.get_all(TRANSFER_ENCODING);
-    if codings
-        .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
-    {
+    if fields.strange_coding {
         return Err(Problem::new(
             StatusCode::NOT_IMPLEMENTED,
             "no transfer coding but chunked is spoken",
         ));
     }
-    let host = host_field(head)?;
+    let host = fields.host()?;
     let target = head.uri.authority();
     if let (Some(target), Some(host)) = (target, &host)
         && head.version >= Version::HTTP_2
@@ -76,21 +58,40 @@ pub(super) fn check(head: &Parts) -> Result<Option<Authority>, Problem> {
     }
 }
 
-fn host_field(head: &Parts) -> Result<Option<Authority>, Problem> {
-    let mut hosts = head.headers.get_all(HOST).iter();
-    let Some(host) = hosts.next() else {
-        return Ok(None);
-    };
-    if hosts.next().is_some() {
-        return Err(Problem::bad_request("the request has more than one Host"));
+/// What is to be known of a head's fields, found in one look at each.
+#[derive(Default)]
+struct Fields<'a> {
+    bytes: usize,
+    strange_coding: bool,
+    host: Option<&'a HeaderValue>,
+    more_hosts: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in headers {
+            fields.bytes += name.as_str().len() + value.len() + ": \r\n".len();
+            if name == HOST {
+                fields.more_hosts |= fields.host.replace(value).is_some();
+            } else if name == TRANSFER_ENCODING {
+                fields.strange_coding |= !value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            }
+        }
+        fields
     }
-    if host.is_empty() {
-        return Ok(None);
+
+    fn host(&self) -> Result<Option<Authority>, Problem> {
+        if self.more_hosts {
+            return Err(Problem::bad_request("the request has more than one Host"));
+        }
+        match self.host {
+            Some(host) if !host.is_empty() => Authority::try_from(host.as_bytes())
+                .map(Some)
+                .map_err(|_| Problem::bad_request("the Host is not valid")),
+            _ => Ok(None),
+        }
     }
-    let valid = Authority::try_from(host.as_bytes()).ok();
-    valid
-        .map(Some)
-        .ok_or_else(|| Problem::bad_request("the Host is not valid"))
 }
 
 /// Removes the fields that concern only this connection. TE stays: it tells the guest that trailers are
@@ -114,7 +115,7 @@ mod tests {
     }
 
     fn host_of(version: Version, uri: &str, hosts: &[&str]) -> Result<Option<String>, StatusCode> {
-        check(&head(version, uri, hosts))
+        check(&head(version, uri, hosts), 1000)
             .map(|a| a.map(|a| a.to_string()))
             .map_err(|problem| problem.status)
     }

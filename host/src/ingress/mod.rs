@@ -140,8 +140,8 @@ impl Ingress {
         (mut head, incoming): (Box<Parts>, Incoming),
         record: &mut Record,
     ) -> Result<Response<Body>, Problem> {
-        hygiene::check_size(&head, self.limits.max_header_bytes).map_err(Problem::closing)?;
-        let authority = hygiene::check(&head).map_err(Problem::closing)?;
+        let most = self.limits.max_header_bytes;
+        let authority = hygiene::check(&head, most).map_err(Problem::closing)?;
         let target = {
             let routes = self.routes.load();
             // to look for it costs more than to see whether any route names one

@@ -17,6 +17,7 @@
 mod bell;
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -28,6 +29,24 @@ use parking_lot::{Mutex, MutexGuard};
 
 use self::bell::Bell;
 use super::meter::Meter;
+
+/// How often work that wakes itself is polled until whoever drives it goes on with something else.
+const AT_ONCE: usize = 2;
+
+/// Lets whoever drives the work go on with something else; its task goes on with the work, most likely on
+/// the same thread and right after.
+pub async fn step_aside() {
+    let mut polls = 0;
+    poll_fn(|cx| {
+        polls += 1;
+        if polls > AT_ONCE {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
 
 /// The end of lenders. The other end is the task's, [`Driven`].
 pub(super) struct Drive<T>(Arc<Shared<T>>);
@@ -182,9 +201,9 @@ impl<T> Shared<T> {
         let cx = &mut Context::from_waker(&self.waker);
         self.meter.measure(|| {
             self.bell.heed();
-            // Once more if it woke itself, which it does to have its parts look at one another. Not for
-            // ever: it may want others to have their turn.
-            work.poll(cx) || (self.bell.heed() && work.poll(cx))
+            // Again if it woke itself, which it does to have its parts look at one another. Not for ever:
+            // it may want others to have their turn.
+            (0..AT_ONCE).any(|turn| (turn == 0 || self.bell.heed()) && work.poll(cx))
         })
     }
 
@@ -377,6 +396,30 @@ mod tests {
         }
         let woken = Arc::new(AtomicUsize::new(0));
         (Arc::new(Counter(Arc::clone(&woken))).into(), woken)
+    }
+
+    #[test]
+    fn work_that_steps_aside_is_gone_on_with_by_its_task() {
+        let drive = Drive::new(Meter::alone());
+        let mut driven = drive.start(Box::pin(async {
+            let mut lent = false;
+            poll_fn(|_| {
+                if std::mem::replace(&mut lent, true) {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            })
+            .await;
+            step_aside().await;
+        }));
+        let (task, woken) = counting_waker();
+        let cx = &mut Context::from_waker(&task);
+        assert!(driven.poll_unpin(cx).is_pending());
+        drive.lend();
+        assert!(!drive.is_over());
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+        assert!(driven.poll_unpin(cx).is_ready());
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ mod burst;
 pub mod calling;
 pub mod canary;
 pub mod downshift;
-mod drive;
+pub mod drive;
 pub mod ejection;
 pub mod errand;
 pub mod exit;

@@ -25,6 +25,7 @@ use super::watch::{ClientsGone, DeadlinePassed, Watch};
 use super::{proxy2, proxy3};
 use crate::config::{Isolation, Log, Manifest};
 use crate::dispatch::AttemptError;
+use crate::service::drive::step_aside;
 use crate::service::exit::{Exit, ExitReason, InstanceId};
 use crate::service::launch::{Ended, Launch, Seat};
 use crate::service::lease::Lease;
@@ -261,7 +262,7 @@ async fn run(maker: Arc<Maker>, seat: Seat) -> Ended {
                 place = Some(lease);
                 // the answer goes first, and its body to the end: what it has not given when the store
                 // is dropped would be missing without a word
-                tokio::task::yield_now().await;
+                step_aside().await;
                 watch.active.over().await;
                 continue;
             }

@@ -101,7 +101,7 @@ fn count(workload: Workload, server: Server) -> Result<Profile> {
             let manifest = format!("{}{MANIFEST}", isolation.line());
             home.service(workload.name(), &component, &manifest)?;
             home.settings(SETTINGS)?;
-            home.command()
+            home.command()?
         }
     };
     let mut process = home.spawn(&mut watched(&command, home.path()))?;

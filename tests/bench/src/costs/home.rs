@@ -57,7 +57,7 @@ impl Home {
     }
 
     /// The command that serves what is here.
-    pub(crate) fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Result<Command> {
         serve(self.dir.path(), self.addr, self.admin)
     }
 
@@ -68,7 +68,7 @@ impl Home {
 
     /// Starts serving, and waits until all services are ready.
     pub(crate) fn start(&self, patience: Duration) -> Result<Process> {
-        let mut process = self.spawn(&mut self.command())?;
+        let mut process = self.spawn(&mut self.command()?)?;
         process.wait_for(patience, |_| client::get(self.admin, "/readyz"))?;
         Ok(process)
     }

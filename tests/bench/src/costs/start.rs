@@ -94,7 +94,7 @@ fn with_section(component: &[u8], number: usize) -> Vec<u8> {
 }
 
 fn start(home: &Home, workload: Workload) -> Result<Sample> {
-    let mut process = home.spawn(&mut home.command())?;
+    let mut process = home.spawn(&mut home.command()?)?;
     process.wait_for(PATIENCE, |process| {
         ensure!(process.log().contains("listening on"), "it doesn't listen");
         Ok(())

@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
-use wharf_tests::build::wharf_binary;
 
-use super::{Generation, Setting, guest, printed};
+use super::{Generation, Setting, guest, own, printed};
 use crate::workload::Workload;
 
 /// The instances of the one service under load.
@@ -53,12 +52,12 @@ pub(super) fn command(
     let manifest = manifest(workload, isolation)?;
     fs::write(file.with_extension("toml"), manifest)?;
     check(&file)?;
-    Ok(serve(dir, addr, "127.0.0.1:0".parse()?))
+    serve(dir, addr, "127.0.0.1:0".parse()?)
 }
 
 /// Finds out at once what the server would not take; it would wait for a better file.
 fn check(file: &Path) -> Result<()> {
-    let mut command = Command::new(wharf_binary());
+    let mut command = Command::new(binary()?);
     let output = command.arg("check").arg(file).output()?;
     let report = String::from_utf8_lossy(&output.stdout);
     let problem = report.lines().last().unwrap_or_default();
@@ -66,19 +65,24 @@ fn check(file: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The one that `WHARF_BINARY` names, else what was built with this program.
+fn binary() -> Result<PathBuf> {
+    std::env::var_os("WHARF_BINARY").map_or_else(|| own("wharf"), |binary| Ok(binary.into()))
+}
+
 /// `wharf serve` on what is in `dir`.
-pub(crate) fn serve(dir: &Path, addr: SocketAddr, admin: SocketAddr) -> Command {
-    let mut command = Command::new(wharf_binary());
+pub(crate) fn serve(dir: &Path, addr: SocketAddr, admin: SocketAddr) -> Result<Command> {
+    let mut command = Command::new(binary()?);
     command
         .current_dir(dir)
         .args(["serve", "services", "--data", "data"])
         .args(["--listen", &addr.to_string()])
         .args(["--admin", &admin.to_string()]);
-    command
+    Ok(command)
 }
 
 pub(super) fn version() -> Result<String> {
-    let version = printed(Command::new(wharf_binary()).arg("--version"))?;
+    let version = printed(Command::new(binary()?).arg("--version"))?;
     // The commit that the report names is then not its own.
     let given =
         std::env::var_os("WHARF_BINARY").map_or("", |_| " (the one that WHARF_BINARY names)");
