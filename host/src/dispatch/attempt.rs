@@ -69,7 +69,7 @@ impl fmt::Display for Line {
 pub struct Attempt {
     /// What is to be done.
     pub work: Work,
-    /// What it is part of.
+    /// What is known of it beside that.
     pub particulars: Box<Particulars>,
 }
 

@@ -115,7 +115,6 @@ impl Ingress {
     async fn handle(&self, client: Client, request: Request<Incoming>) -> (Response<Body>, Record) {
         let arrived = Instant::now();
         let (head, incoming) = request.into_parts();
-        // it goes a long way, and is large
         let head = Box::new(head);
         let id = request_id(&head.headers);
         let version = head.version;

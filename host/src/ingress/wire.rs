@@ -1,6 +1,5 @@
 //! What RFC 9112 wants refused on the wire and hyper lets pass: lines that end in a bare LF, both
-//! `Content-Length` and `Transfer-Encoding` in one head, and chunks that are not well-formed. And how
-//! what is short goes out.
+//! `Content-Length` and `Transfer-Encoding` in one head, and chunks that are not well-formed.
 //!
 //! [`Strict`] looks at what a client sends on its way to hyper. It answers nothing itself: at the
 //! first violation it makes the message one that hyper refuses, so that there is one parser that
@@ -109,6 +108,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Strict<IO> {
         let io = Pin::new(&mut this.io);
         let polled = if bufs.iter().map(|buf| buf.len()).sum::<usize>() <= SHORT {
             this.short.clear();
+            this.short.reserve_exact(SHORT);
             for buf in bufs {
                 this.short.extend_from_slice(buf);
             }

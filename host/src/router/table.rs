@@ -132,9 +132,6 @@ impl<T> Table<T> {
 
     /// Searches the routes that name this host, or one below which it is.
     fn find_on_host(&self, host: &str, path: &str) -> Option<usize> {
-        if !self.names_hosts() {
-            return None;
-        }
         let host = canonical(host)?;
         if let Some(route) = self.hosts.get(&*host).and_then(|tree| tree.find(path)) {
             return Some(route);

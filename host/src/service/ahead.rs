@@ -80,7 +80,8 @@ impl Ahead {
                 drop(hold);
                 // the guest has come to its end in the middle of this: how, is known in a moment
                 may_come = ahead.add(body.frame().await);
-            } else if let Some(hold) = hold {
+            } else if let (true, Some(hold)) = (may_come || ahead.over, hold) {
+                // otherwise there is enough, and what the guest does next need not be waited for
                 hold.settle();
             }
             if !may_come || ahead.frames.len() == before {

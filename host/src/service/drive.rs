@@ -27,7 +27,8 @@ use std::task::{Context, Poll, Waker};
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 
-use self::bell::Bell;
+use self::bell::{Bell, Held};
+use super::burst;
 use super::meter::Meter;
 
 /// How often work that wakes itself is polled until whoever drives it goes on with something else.
@@ -100,50 +101,42 @@ impl<T> Drive<T> {
 
 /// Moves somebody else's work on.
 pub(super) trait Lend: Send + Sync {
-    /// Drives the work until it waits, on the caller's thread; if another does so at the moment, the
-    /// work is looked at again right after.
+    /// Drives the work until it waits, or wants others to have their turn, on the caller's thread; if
+    /// another does so at the moment, the work is looked at again right after.
     fn lend(&self);
 
     /// Whether the work has come to its end.
     fn is_over(&self) -> bool;
 
-    /// What is done from now on, until [`release`](Self::release), wakes the work's task only if it has
-    /// not been driven after that.
-    fn hold(&self);
-
-    /// See [`hold`](Self::hold).
-    fn release(&self);
-
-    /// Whether there is something to be driven that the task hasn't been woken for.
-    fn is_due(&self) -> bool;
+    /// What wakes the work's task.
+    fn bell(&self) -> &Bell;
 }
 
 /// Until it is dropped, what would wake a work's task waits for who drives it here.
-pub(super) struct Hold<'a>(&'a dyn Lend);
+pub(super) struct Hold<'a> {
+    work: &'a dyn Lend,
+    _held: Held<'a>,
+}
 
 impl<'a> Hold<'a> {
     pub(super) fn of(work: &'a dyn Lend) -> Self {
-        work.hold();
-        Self(work)
+        Self {
+            work,
+            _held: work.bell().hold(),
+        }
     }
 
     /// Drives the work if there is a reason to.
     pub(super) fn settle(self) {
-        if self.0.is_due() {
-            self.0.lend();
+        if self.work.bell().is_rung() {
+            self.work.lend();
         }
-    }
-}
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        self.0.release();
     }
 }
 
 impl<T: Send + 'static> Lend for Drive<T> {
     fn lend(&self) {
-        let _held = Hold::of(self);
+        let _held = self.0.bell.hold();
         let Some(mut work) = self.0.take_turn() else {
             return;
         };
@@ -164,16 +157,8 @@ impl<T: Send + 'static> Lend for Drive<T> {
         over
     }
 
-    fn hold(&self) {
-        self.0.bell.hold();
-    }
-
-    fn release(&self) {
-        self.0.bell.release();
-    }
-
-    fn is_due(&self) -> bool {
-        self.0.bell.is_rung()
+    fn bell(&self) -> &Bell {
+        &self.0.bell
     }
 }
 
@@ -199,12 +184,11 @@ impl<T> Shared<T> {
     /// Drives the work until it waits, while the bell is held. `true` if it is over.
     fn drive(&self, work: &mut Work<T>) -> bool {
         let cx = &mut Context::from_waker(&self.waker);
-        self.meter.measure(|| {
-            self.bell.heed();
-            // Again if it woke itself, which it does to have its parts look at one another. Not for ever:
-            // it may want others to have their turn.
-            (0..AT_ONCE).any(|turn| (turn == 0 || self.bell.heed()) && work.poll(cx))
-        })
+        self.bell.heed();
+        // Again if it was rung meanwhile, mostly by itself: it has its parts look at one another. Not for
+        // ever, for it may want others to have their turn, nor by a thread that has worked for long.
+        let again = |turn| turn == 0 || (!burst::is_over() && self.bell.heed());
+        (0..AT_ONCE).any(|turn| again(turn) && self.meter.measure(|| work.poll(cx)))
     }
 
     /// Drops the work and what came of it, or lets its driver do so.
@@ -238,14 +222,14 @@ impl<T> Future for Driven<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let shared = &self.0;
         shared.bell.is_for(cx.waker());
-        shared.bell.hold();
+        let held = shared.bell.hold();
         let outcome = shared.take_turn().and_then(|mut work| {
             shared.drive(&mut work);
             let outcome = work.outcome.take();
             shared.end_turn(work);
             outcome
         });
-        shared.bell.release();
+        drop(held);
         match outcome {
             None => Poll::Pending,
             Some(Ok(outcome)) => Poll::Ready(outcome),

@@ -1,7 +1,7 @@
 //! Where an instance gets its attempts from.
 //!
 //! Like a channel of tokio, but for one thing: whoever sends lends its thread to the instance's work
-//! right after ([`Drive::lend`](super::drive)), so that there is no need to wake its task first.
+//! right after ([`Lend::lend`](super::drive)), so that there is no need to wake its task first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

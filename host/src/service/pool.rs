@@ -408,15 +408,11 @@ impl Pool {
     /// Pairs free places with those who wait.
     fn hand_out(self: &Arc<Self>, state: &mut State) -> Vec<Granted> {
         let mut granted = Vec::new();
-        let closed = matches!(state.phase, Phase::Broken { .. } | Phase::Closed);
-        if closed || state.queue.is_empty() {
+        if matches!(state.phase, Phase::Broken { .. } | Phase::Closed) {
             return granted;
         }
-        let now = self.born.elapsed();
-        loop {
-            if state.queue.is_empty() {
-                return granted;
-            }
+        while !state.queue.is_empty() {
+            let now = self.born.elapsed();
             let Choice::Take(index) = state.choose(now, state.queue.length() - 1) else {
                 return granted;
             };
@@ -426,6 +422,7 @@ impl Pool {
             let lease = self.take_place(state, index, now);
             granted.extend(lease.map(|lease| (waiter, lease)));
         }
+        granted
     }
 
     fn take_place(

@@ -25,7 +25,7 @@ use crate::service::exit::{Death, ExitReason};
 /// One request being worked on.
 struct Entry {
     number: u64,
-    of: Box<Particulars>,
+    particulars: Box<Particulars>,
     trace: [Option<HeaderValue>; 2],
     /// A call has none.
     body: Option<ReplayBody>,
@@ -63,7 +63,9 @@ impl Entry {
     /// Whether a death is the request's fault rather than the instance's.
     fn is_to_blame(&self) -> bool {
         let broken = |body: &ReplayBody| body.too_large() || body.client_broke_off();
-        self.of.tries > 1 || self.of.suspect || self.body.as_ref().is_some_and(broken)
+        self.particulars.tries > 1
+            || self.particulars.suspect
+            || self.body.as_ref().is_some_and(broken)
     }
 }
 
@@ -80,7 +82,11 @@ struct Inner {
 impl Inner {
     /// The request with this id, or all if it isn't there.
     fn named(&self, id: Option<&HeaderValue>) -> &[Entry] {
-        let named = id.and_then(|id| self.entries.iter().find(|entry| entry.of.id.value() == id));
+        let named = id.and_then(|id| {
+            self.entries
+                .iter()
+                .find(|entry| entry.particulars.id.value() == id)
+        });
         named.map_or(&self.entries, std::slice::from_ref)
     }
 }
@@ -160,7 +166,7 @@ impl Active {
         let number = inner.next;
         inner.entries.push(Entry {
             number,
-            of: particulars,
+            particulars,
             trace,
             body,
             asker,
@@ -188,7 +194,7 @@ impl Active {
     pub(super) fn record(&self, effect: Effect) -> Result<(), Superseded> {
         let inner = self.0.inner.lock();
         let mut entries = inner.entries.iter();
-        entries.try_for_each(|entry| entry.of.effects.record(effect))
+        entries.try_for_each(|entry| entry.particulars.effects.record(effect))
     }
 
     /// Who it is that makes a call now: the request with the id `named`, which a guest may pass on by
@@ -199,16 +205,19 @@ impl Active {
         let first = entries.first()?;
         let alone = entries.len() == 1;
         Some(Caller {
-            id: first.of.id.clone(),
-            deadline: entries.iter().map(|entry| entry.of.deadline).max()?,
-            depth: entries.iter().map(|entry| entry.of.depth).max()?,
-            lane: first.of.lane,
+            id: first.particulars.id.clone(),
+            deadline: entries
+                .iter()
+                .map(|entry| entry.particulars.deadline)
+                .max()?,
+            depth: entries.iter().map(|entry| entry.particulars.depth).max()?,
+            lane: first.particulars.lane,
             effects: entries
                 .iter()
-                .map(|entry| Arc::clone(&entry.of.effects))
+                .map(|entry| Arc::clone(&entry.particulars.effects))
                 .collect(),
             place: if alone {
-                Arc::downgrade(&first.of.lease)
+                Arc::downgrade(&first.particulars.lease)
             } else {
                 Weak::new()
             },
@@ -231,7 +240,7 @@ impl Active {
     /// The request that is being worked on, if there is one and only one.
     pub(super) fn only_request(&self) -> Option<RequestId> {
         match &*self.0.inner.lock().entries {
-            [entry] => Some(entry.of.id.clone()),
+            [entry] => Some(entry.particulars.id.clone()),
             _ => None,
         }
     }
@@ -243,7 +252,7 @@ impl Active {
             .lock()
             .entries
             .iter()
-            .map(|entry| entry.of.deadline)
+            .map(|entry| entry.particulars.deadline)
             .min()
     }
 
@@ -251,7 +260,11 @@ impl Active {
     /// response is over, but no longer than that request had.
     pub(super) fn must_end(&self) -> Option<Instant> {
         let inner = self.0.inner.lock();
-        let first = inner.entries.iter().map(|entry| entry.of.deadline).min();
+        let first = inner
+            .entries
+            .iter()
+            .map(|entry| entry.particulars.deadline)
+            .min();
         first.or(inner.last)
     }
 
@@ -287,7 +300,7 @@ impl Active {
             .lock()
             .entries
             .iter()
-            .map(|entry| entry.of.line.to_string())
+            .map(|entry| entry.particulars.line.to_string())
             .collect()
     }
 
@@ -298,7 +311,7 @@ impl Active {
             && inner
                 .entries
                 .iter()
-                .all(|entry| entry.of.lease.is_abandoned())
+                .all(|entry| entry.particulars.lease.is_abandoned())
     }
 
     /// Whether the instance isn't to blame for its death: all it was working on had killed another
@@ -356,7 +369,7 @@ impl Drop for Ticket {
             let mut entries = inner.entries.iter();
             let index = entries.position(|entry| entry.number == *number);
             let left = index.map(|index| inner.entries.remove(index));
-            inner.last = left.as_ref().map(|entry| entry.of.deadline);
+            inner.last = left.as_ref().map(|entry| entry.particulars.deadline);
             left
         };
         active.0.left.notify_waiters();

@@ -30,7 +30,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     report.add(&format!(
         "wrk presses with one thread. CPU is the server's own, user and kernel, of all its threads \
          and children. A pool of Wharf's has {} instances; `wasmtime serve` makes as many as it \
-         wants.\n",
+         wants. The floor is the least that stands on hyper and wasmtime: an instance for each \
+         connection, called in the connection's own task, and no router, pool, deadline or limit.\n",
         peers::wharf::INSTANCES
     ))?;
     let mut charted = Vec::new();

@@ -13,7 +13,7 @@ use futures::task::AtomicWaker;
 
 /// See the module. As a waker, it is what the work is polled with.
 #[derive(Default)]
-pub(super) struct Bell {
+pub(in crate::service) struct Bell {
     task: AtomicWaker,
     /// How many hold it.
     held: AtomicUsize,
@@ -27,16 +27,11 @@ impl Bell {
         self.task.register(task);
     }
 
-    /// From now on it wakes nobody, until it is [released](Self::release) as often as it was held.
-    pub(super) fn hold(&self) {
+    /// It wakes nobody until what is returned is dropped, and then only if it was rung meanwhile, nobody
+    /// heeded that, and nobody else holds it.
+    pub(super) fn hold(&self) -> Held<'_> {
         self.held.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Wakes the task, if this was the last who held it and it was rung.
-    pub(super) fn release(&self) {
-        if self.held.fetch_sub(1, Ordering::SeqCst) == 1 && self.heed() {
-            self.task.wake();
-        }
+        Held(self)
     }
 
     /// Whether it was rung, and by nobody heeded yet.
@@ -52,9 +47,20 @@ impl Bell {
     /// There is something to be done.
     pub(super) fn ring(&self) {
         self.rung.store(true, Ordering::SeqCst);
-        // whoever releases it last has seen that, or is seen here
+        // whoever holds it last has seen that, or is seen here
         if self.held.load(Ordering::SeqCst) == 0 && self.heed() {
             self.task.wake();
+        }
+    }
+}
+
+/// See [`Bell::hold`].
+pub(super) struct Held<'a>(&'a Bell);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.0.held.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.heed() {
+            self.0.task.wake();
         }
     }
 }
@@ -97,17 +103,16 @@ mod tests {
     #[test]
     fn who_holds_it_heeds_it_and_what_was_not_heeded_wakes_the_task_afterwards() {
         let (bell, woken) = bell();
-        bell.hold();
+        let held = bell.hold();
         bell.ring();
         assert!(bell.heed());
-        bell.release();
+        drop(held);
         assert_eq!(count(&woken), 0);
-        bell.hold();
-        bell.hold();
+        let (one, other) = (bell.hold(), bell.hold());
         bell.ring();
-        bell.release();
+        drop(one);
         assert_eq!(count(&woken), 0, "somebody still holds it");
-        bell.release();
+        drop(other);
         assert_eq!(count(&woken), 1);
     }
 
@@ -124,11 +129,11 @@ mod tests {
     fn it_is_never_rung_in_vain() {
         for _ in 0..2000 {
             let (bell, woken) = bell();
-            bell.hold();
+            let held = bell.hold();
             let heeded = thread::scope(|scope| {
                 scope.spawn(|| bell.ring());
                 let heeded = bell.heed();
-                bell.release();
+                drop(held);
                 heeded
             });
             assert!(heeded || count(&woken) == 1);
