@@ -1,7 +1,7 @@
 //! Which ready instance gets the next job, and when is it better to wait for one?
 //!
 //! Among instances that are about as fast as the fastest: least in-flight first, and among equals the
-//! one whose [turn](Turns) it is. The choice is made under
+//! turn goes round, so that all stay warm and none collects all the work. The choice is made under
 //! the pool's lock, by one who sees the true numbers of a few instances: so all of them are looked
 //! at, where balancers that know less compare two at random (Mitzenmacher's power of two choices).
 //! An instance that answers [`SLOW`] times slower than the fastest, and [noticeably](NOTICEABLE) so,
@@ -12,11 +12,7 @@
 //! logarithm, so that one costly request does not make its instance a slow one; what takes its peak's
 //! place is that an instance that answers nothing is thought to be as slow as that silence is long.
 
-mod turns;
-
 use std::time::Duration;
-
-pub use turns::Turns;
 
 /// How many times slower than the fastest an instance is that is avoided. Equal instances whose
 /// answers take exponentially distributed times seldom come near it by chance, even 64 of them.
@@ -64,7 +60,7 @@ pub enum Choice {
 }
 
 /// The instance that gets the next job. `waiting` is how many jobs wait besides it. `turn` is the
-/// index where the search starts ([`Turns`]).
+/// index where the search starts, usually one past the last choice.
 pub fn choose(
     loads: impl ExactSizeIterator<Item = Load> + Clone,
     waiting: usize,

@@ -89,7 +89,7 @@ impl Mailbox {
 
     /// What wakes the instance from now on is left to who drives its work here.
     pub(super) fn hold(&self) -> Option<Hold<'_>> {
-        self.0.reader.as_deref().map(|reader| Hold::of(reader))
+        self.0.reader.as_deref().map(Hold::of)
     }
 
     /// Moves the instance's work on, until it waits.

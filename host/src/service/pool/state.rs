@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Phase, PoolLimits, Refused};
 use crate::service::admission::{self, Admission};
-use crate::service::balance::{self, Choice, Latency, Load, Turns};
+use crate::service::balance::{self, Choice, Latency, Load};
 use crate::service::downshift::Downshift;
 use crate::service::ejection::{Eject, Ejection, Outcome};
 use crate::service::exit::InstanceId;
@@ -18,7 +18,6 @@ use crate::service::lease::{Lease, Return, Taken, Vitals};
 use crate::service::mailbox::Mailbox;
 use crate::service::queue::Queue;
 use crate::service::status::{InstanceState, InstanceStatus};
-use crate::telemetry::shards::this_thread;
 
 /// One instance, as its pool sees it.
 pub(super) struct Slot {
@@ -49,7 +48,7 @@ pub struct Left {
 pub(super) struct State {
     pub(super) phase: Phase,
     pub(super) slots: Vec<Slot>,
-    pub(super) turns: Turns,
+    pub(super) turn: usize,
     pub(super) queue: Queue<Result<Lease, Refused>>,
     pub(super) served: u64,
     /// The leases whose holders have called other services and wait for them.
@@ -106,18 +105,17 @@ impl Slot {
 
 impl State {
     pub(super) fn new(limits: &PoolLimits) -> Self {
-        let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Self {
             phase: Phase::Open,
             slots: Vec::new(),
-            turns: Turns::of(cores),
+            turn: 0,
             queue: Queue::new(limits.queue),
             served: 0,
             callers: Vec::new(),
             jobs: 0,
             admission: Admission::new(admission::Limits {
                 queue: limits.queue,
-                cores: cores.get(),
+                cores: available_parallelism().map_or(1, NonZeroUsize::get),
                 budget: limits.timeout / 2,
             }),
             ejection: Ejection::new(),
@@ -154,7 +152,7 @@ impl State {
         slot.in_flight += 1;
         let taken = Taken { at: now, places };
         let taken = (slot.id, mailbox, Arc::clone(&slot.vitals), taken);
-        self.turns.took(this_thread(), index, now);
+        self.turn = index + 1;
         self.jobs += 1;
         Some(taken)
     }
@@ -247,8 +245,7 @@ impl State {
             expected: slot.latency.expected(now, slot.in_flight),
             probe: slot.latency.probe_due(now, self.jobs),
         });
-        let turn = self.turns.start(this_thread(), now);
-        balance::choose(loads, waiting, turn)
+        balance::choose(loads, waiting, self.turn)
     }
 
     /// How many instances take jobs.
