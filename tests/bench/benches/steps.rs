@@ -136,7 +136,7 @@ impl Scene {
             let request = Request::get("http://localhost/").body(()).expect("valid");
             let job = Job {
                 id: RequestId::random(),
-                head: request.into_parts().0,
+                head: Box::new(request.into_parts().0),
                 body: ReplayBody::new(empty(), 0, 0),
                 deadline: Instant::now() + Duration::from_secs(30),
                 lane: Lane::default(),
