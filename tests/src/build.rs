@@ -20,17 +20,16 @@ pub fn root() -> &'static Path {
 pub fn wharf_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        if let Some(binary) = std::env::var_os("WHARF_BINARY") {
-            return binary.into();
-        }
-        binary("wharf", "wharf")
+        given_binary().unwrap_or_else(|| {
+            let built = cargo_build(root(), &["--package", "wharf", "--bin", "wharf"]);
+            find(&built, "wharf")
+        })
     })
 }
 
-/// A binary of one of this repository's packages, built in release mode.
-pub fn binary(package: &str, name: &str) -> PathBuf {
-    let built = cargo_build(root(), &["--package", package, "--bin", name]);
-    find(&built, name)
+/// The binary `wharf` that `WHARF_BINARY` names, if it is set.
+pub fn given_binary() -> Option<PathBuf> {
+    std::env::var_os("WHARF_BINARY").map(PathBuf::from)
 }
 
 /// One of the services that Wharf comes with: `accounts`, `register`, `login`, `signup`.

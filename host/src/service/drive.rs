@@ -371,7 +371,7 @@ mod tests {
     }
 
     /// A waker that counts.
-    fn counting_waker() -> (Waker, Arc<AtomicUsize>) {
+    pub(super) fn counting_waker() -> (Waker, Arc<AtomicUsize>) {
         struct Counter(Arc<AtomicUsize>);
         impl std::task::Wake for Counter {
             fn wake(self: Arc<Self>) {

@@ -77,27 +77,18 @@ impl Wake for Bell {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::counting_waker;
     use super::*;
-    use futures::task::{ArcWake, waker};
     use std::thread;
 
-    #[derive(Default)]
-    struct Counter(AtomicUsize);
-
-    impl ArcWake for Counter {
-        fn wake_by_ref(counter: &Arc<Self>) {
-            counter.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn bell() -> (Bell, Arc<Counter>) {
-        let (bell, woken) = (Bell::default(), Arc::<Counter>::default());
-        bell.is_for(&waker(Arc::clone(&woken)));
+    fn bell() -> (Bell, Arc<AtomicUsize>) {
+        let (bell, (task, woken)) = (Bell::default(), counting_waker());
+        bell.is_for(&task);
         (bell, woken)
     }
 
-    fn count(woken: &Counter) -> usize {
-        woken.0.load(Ordering::SeqCst)
+    fn count(woken: &AtomicUsize) -> usize {
+        woken.load(Ordering::SeqCst)
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use wharf_tests::build::given_binary;
 
 use super::{Generation, Setting, guest, own, printed};
 use crate::workload::Workload;
@@ -67,7 +68,7 @@ fn check(file: &Path) -> Result<()> {
 
 /// The one that `WHARF_BINARY` names, else what was built with this program.
 fn binary() -> Result<PathBuf> {
-    std::env::var_os("WHARF_BINARY").map_or_else(|| own("wharf"), |binary| Ok(binary.into()))
+    given_binary().map_or_else(|| own("wharf"), Ok)
 }
 
 /// `wharf serve` on what is in `dir`.
@@ -84,8 +85,7 @@ pub(crate) fn serve(dir: &Path, addr: SocketAddr, admin: SocketAddr) -> Result<C
 pub(super) fn version() -> Result<String> {
     let version = printed(Command::new(binary()?).arg("--version"))?;
     // The commit that the report names is then not its own.
-    let given =
-        std::env::var_os("WHARF_BINARY").map_or("", |_| " (the one that WHARF_BINARY names)");
+    let given = given_binary().map_or("", |_| " (the one that WHARF_BINARY names)");
     Ok(version + given)
 }
 
