@@ -11,7 +11,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::state::State;
-use super::{config, keyvalue, logging};
+use super::{config, keyvalue, logging, streams};
 use crate::config::Sandbox as Limits;
 
 /// How often a running guest is looked at. A guest past its deadline ends at most this late, plus
@@ -165,6 +165,7 @@ fn pooling(limits: &Limits) -> PoolingAllocationConfig {
 fn linker(engine: &Engine, concurrency: Concurrency) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    streams::add_to_linker(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     if concurrency == Concurrency::On {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;

@@ -26,6 +26,7 @@ mod refusals;
 mod response;
 mod state;
 mod stdio;
+mod streams;
 pub mod typed;
 mod watch;
 
