@@ -9,6 +9,7 @@
 mod attempt;
 mod caller;
 mod effects;
+mod head;
 
 use std::fmt;
 use std::time::Duration;
@@ -16,11 +17,11 @@ use std::time::Duration;
 pub use attempt::{Attempt, Exchange, Line, Message, Particulars, Reply, Work};
 pub use caller::Caller;
 pub use effects::{Effect, Effects, Superseded};
+pub use head::Head;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HeaderValue};
+use http::header::HeaderValue;
 use http::request::Parts;
-use http::{HeaderMap, Request};
 use tokio::time::{Instant, timeout_at};
 
 use crate::body::{Body, ReplayBody};
@@ -100,7 +101,7 @@ pub struct Job {
     /// Names the request.
     pub id: RequestId,
     /// The head, as the guest is to see it.
-    pub head: Box<Parts>,
+    pub head: Head,
     /// The body, with what is kept of it for a replay.
     pub body: ReplayBody,
     /// When the request must be over, its body included.
@@ -137,7 +138,8 @@ impl Job {
         limits: &Limits,
         (lane, caller, noted): (Lane, Option<Caller>, Noted),
     ) -> Result<Self, DispatchError> {
-        let announced = content_length(&head.headers);
+        let head = Head::new(head);
+        let announced = head.length;
         if announced.is_some_and(|length| length > limits.request_body) {
             return Err(DispatchError::TooLarge {
                 limit: limits.request_body,
@@ -167,16 +169,6 @@ impl Job {
     pub fn time_left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
-
-    /// A copy of the request for one try.
-    pub fn request(&self) -> Box<Request<Body>> {
-        let head = Parts::clone(&self.head);
-        Box::new(Request::from_parts(head, self.body.reader()))
-    }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Why a try brought no response.

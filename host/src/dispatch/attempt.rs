@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Response};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{AttemptError, Effects, RequestId};
+use super::{AttemptError, Effects, Head, RequestId};
 use crate::body::{Body, ReplayBody};
 use crate::service::lane::Lane;
 use crate::service::lease::Lease;
@@ -34,7 +34,7 @@ enum Kind {
 
 impl Line {
     /// The line of a request with this head.
-    pub fn new(head: &Parts) -> Self {
+    pub fn new(head: &Head) -> Self {
         Self(Kind::Http {
             method: head.method.clone(),
             target: head.uri.path_and_query().cloned(),
@@ -105,10 +105,14 @@ pub enum Work {
 
 /// A request and its answer.
 pub struct Exchange {
-    /// The request itself.
-    pub request: Box<Request<Body>>,
+    /// Its head.
+    pub head: Box<Parts>,
+    /// Its body, for this try.
+    pub reader: Body,
     /// Its body as the client sends it, to tell whom to blame.
     pub body: ReplayBody,
+    /// `traceparent` and `tracestate` (W3C Trace Context), if it has them.
+    pub trace: [Option<HeaderValue>; 2],
     /// Where the answer goes.
     pub reply: Reply,
 }
@@ -147,11 +151,13 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Request;
 
     #[test]
     fn a_line_tells_no_secrets() {
         let request = Request::post("http://a/b/c?key=secret").body(()).unwrap();
-        let line = Line::new(&request.into_parts().0);
+        let head = Head::new(Box::new(request.into_parts().0));
+        let line = Line::new(&head);
         assert_eq!(line.to_string(), "POST /b/c");
         let line = Line::call(&"a:b/c@0.1.0".into(), &"find".into());
         assert_eq!(line.to_string(), "call a:b/c@0.1.0.find");

@@ -15,6 +15,7 @@ use super::guarded::Guarded;
 use super::lane::Lane;
 use super::lease::Lease;
 use crate::body::Body;
+use crate::calls::TRACE;
 use crate::dispatch::{
     AttemptError, Caller, DispatchError, Exchange, Job, Line, Noted, RequestId, Work,
 };
@@ -117,13 +118,19 @@ impl Errand for Job {
 
     fn work(&self, trace: Option<&Trace>) -> (Work, Awaited<Response<Body>>) {
         let (reply, answer) = oneshot::channel();
-        let mut request = Job::request(self);
-        if let Some(trace) = trace {
-            trace.inject(request.headers_mut());
-        }
+        let mut head = self.head.give();
+        let traced = match trace {
+            Some(trace) => {
+                trace.inject(&mut head.headers);
+                TRACE.each_ref().map(|name| head.headers.get(name).cloned())
+            }
+            None => self.head.trace.clone(),
+        };
         let exchange = Exchange {
-            request,
+            head,
+            reader: self.body.reader(),
             body: self.body.clone(),
+            trace: traced,
             reply,
         };
         (Work::Http(exchange), answer)

@@ -18,7 +18,7 @@ use super::*;
 use crate::body::{ReplayBody, full};
 use crate::config::{Config, Replay};
 use crate::dispatch::{
-    Attempt, AttemptError, DispatchError, Effect, Exchange, Job, Noted, RequestId, Work,
+    Attempt, AttemptError, DispatchError, Effect, Exchange, Head, Job, Noted, RequestId, Work,
 };
 
 /// What the instances of one test share.
@@ -66,10 +66,16 @@ impl Launch for Actors {
 
 /// Plays one request; returns what the instance died of.
 async fn act(stage: &Stage, attempt: Attempt) -> Option<ExitReason> {
-    let Work::Http(Exchange { request, reply, .. }) = attempt.work else {
+    let Work::Http(Exchange {
+        head,
+        reader,
+        reply,
+        ..
+    }) = attempt.work
+    else {
         return None;
     };
-    let path = request.uri().path().to_owned();
+    let path = head.uri.path().to_owned();
     let first = attempt.particulars.tries == 1;
     let dies = match path.as_str() {
         "/trap" => !stage.healed.load(Ordering::SeqCst),
@@ -88,8 +94,7 @@ async fn act(stage: &Stage, attempt: Attempt) -> Option<ExitReason> {
     let body = if path == "/trap-once" && first {
         Bytes::new()
     } else {
-        request
-            .into_body()
+        reader
             .collect()
             .await
             .map(http_body_util::Collected::to_bytes)
@@ -174,7 +179,7 @@ fn job(method: Method, path: &str, body: &'static str) -> Job {
         .unwrap();
     Job {
         id: RequestId::random(),
-        head: Box::new(request.into_parts().0),
+        head: Head::new(Box::new(request.into_parts().0)),
         body: ReplayBody::new(full(body), 1024, 4096),
         deadline: Instant::now() + Duration::from_secs(30),
         lane: Lane::default(),

@@ -7,7 +7,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use http::{HeaderValue, Request, Response};
+use http::request::Parts;
+use http::{HeaderValue, Response};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -15,7 +16,6 @@ use wasmtime::component::Val;
 
 use super::typed::invoke::{Invocation, Invoke, Results};
 use crate::body::{Body, ReplayBody};
-use crate::calls::TRACE;
 use crate::dispatch::{
     Attempt, AttemptError, Caller, Effect, Exchange, Particulars, Reply, RequestId, Superseded,
     Work,
@@ -52,7 +52,7 @@ impl Asker {
 /// What the guest is to do.
 pub(super) enum Task {
     /// To answer a request.
-    Http(Box<Request<Body>>),
+    Http(Box<Parts>, Body),
     /// To run a function that it exports.
     Call(Invocation),
     /// Nothing that any guest can do.
@@ -132,19 +132,14 @@ impl Active {
         let Attempt { work, particulars } = attempt;
         let (task, body, asker, trace) = match work {
             Work::Http(Exchange {
-                request,
+                head,
+                reader,
                 body,
+                trace,
                 reply,
             }) => {
-                let trace = TRACE
-                    .each_ref()
-                    .map(|name| request.headers().get(name).cloned());
-                (
-                    Task::Http(request),
-                    Some(body),
-                    Some(Asker::Http(reply)),
-                    trace,
-                )
+                let asker = Asker::Http(reply);
+                (Task::Http(head, reader), Some(body), Some(asker), trace)
             }
             Work::Call(message) => match Invoke::open(message) {
                 Some(invoke) => {
@@ -422,7 +417,7 @@ mod tests {
     use super::*;
     use crate::body::empty;
     use crate::config::{Config, Manifest};
-    use crate::dispatch::{Effects, Line};
+    use crate::dispatch::{Effects, Head, Line};
     use crate::service::exit::InstanceId;
     use crate::service::lane::Lane;
     use crate::service::lease::Lease;
@@ -437,7 +432,8 @@ mod tests {
         deadline: Instant,
     ) -> (Attempt, oneshot::Receiver<Answer>) {
         let (reply, answer) = oneshot::channel();
-        let (head, body) = Request::new(empty()).into_parts();
+        let (head, body) = http::Request::new(empty()).into_parts();
+        let head = Head::new(Box::new(head));
         let particulars = Particulars {
             id: RequestId::random(),
             line: Line::new(&head),
@@ -450,8 +446,10 @@ mod tests {
             lease: Arc::clone(lease),
         };
         let work = Work::Http(Exchange {
-            request: Box::new(Request::from_parts(head, body)),
+            head: head.give(),
+            reader: body,
             body: ReplayBody::new(empty(), 0, 0),
+            trace: [None, None],
             reply,
         });
         let attempt = Attempt {

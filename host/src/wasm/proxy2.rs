@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http_body_util::BodyExt;
+use http::Request;
 use wasmtime::Store;
 use wasmtime_wasi_http::handler::Proxy;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
@@ -57,7 +57,10 @@ async fn handle(
     // until the guest is done with it, whatever ends this function
     ticket.keep(true);
     match task {
-        Task::Http(request) => answer(store, guest, request, ticket, once).await,
+        Task::Http(head, body) => {
+            let request = Request::from_parts(*head, body);
+            answer(store, guest, request, ticket, once).await
+        }
         Task::Call(invocation) => run(store, guest, &invocation, &ticket).await,
         Task::Nothing => {
             ticket.keep(false);
@@ -69,7 +72,7 @@ async fn handle(
 async fn answer(
     store: &mut Store<State>,
     guest: &Guest,
-    request: Box<http::Request<Body>>,
+    request: Request<Body>,
     ticket: Ticket,
     once: bool,
 ) -> wasmtime::Result<()> {
@@ -82,7 +85,6 @@ async fn answer(
     let ticket = Arc::new(ticket);
     // a store that is for one request stays until the response's body is over
     let held = once.then(|| Arc::downgrade(&ticket));
-    let request = request.map(|body| body.map_err(|error| to_guest(&error)));
     let mut view = store.data_mut().http();
     let request = view.new_incoming_request(Scheme::Http, request)?;
     let out = view.new_response_outparam_from_callback(move |result| match result {
@@ -122,6 +124,12 @@ async fn run(
 
 /// What who sends a request hears of a guest that only runs functions.
 pub(super) const NO_HANDLER: &str = "it exports no HTTP handler, only functions for other services";
+
+impl From<BodyError> for Error {
+    fn from(error: BodyError) -> Self {
+        to_guest(&error)
+    }
+}
 
 /// A request body's failure, as the guest sees it.
 pub(super) fn to_guest(error: &BodyError) -> Error {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
-use http_body_util::BodyExt;
 use wasmtime::Store;
 use wasmtime::component::Accessor;
 use wasmtime_wasi_http::handler::Proxy;
@@ -19,7 +18,7 @@ use wasmtime_wasi_http::{Error, WasiHttpView};
 use super::active::{Active, Task, Ticket};
 use super::guest::Guest;
 use super::instance::Served;
-use super::proxy2::{NO_HANDLER, to_guest};
+use super::proxy2::NO_HANDLER;
 use super::response;
 use super::state::State;
 use super::typed::provider;
@@ -80,13 +79,14 @@ async fn handle(
     let ticket = Arc::new(ticket);
     ticket.keep(true);
     match (task, &guest.handler) {
-        (Task::Http(request), Some(Proxy::P3(service))) => {
+        (Task::Http(head, body), Some(Proxy::P3(service))) => {
+            let request = http::Request::from_parts(*head, body);
             match respond(accessor, service, request, &ticket).await? {
                 Ok(response) => ticket.answerer().respond(response),
                 Err(refusal) => ticket.answerer().fail(refusal),
             }
         }
-        (Task::Http(_), _) => ticket.answerer().fail(NO_HANDLER),
+        (Task::Http(..), _) => ticket.answerer().fail(NO_HANDLER),
         (Task::Call(invocation), _) => match guest.target(&invocation) {
             Ok(target) => {
                 let params = &invocation.params;
@@ -106,10 +106,9 @@ type Answer = Result<http::Response<crate::body::Body>, String>;
 async fn respond(
     accessor: &Accessor<State>,
     guest: &Service,
-    request: Box<http::Request<crate::body::Body>>,
+    request: http::Request<crate::body::Body>,
     ticket: &Arc<Ticket>,
 ) -> wasmtime::Result<Answer> {
-    let request = request.map(|body| body.map_err(|error| to_guest(&error)));
     let (request, sent) = accessor.with(|mut store| {
         let view = store.data_mut().http();
         let (request, sent) = Request::from_http(view.hooks, request);
