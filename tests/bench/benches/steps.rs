@@ -36,7 +36,7 @@ use wharf::wasm::{Launcher, Reach, Sandbox};
 use wharf_tests::build::{build_guests, root};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() {
     divan::main();

@@ -57,14 +57,14 @@ impl Part {
             ("h2::", Part::Http),
             ("tokio", Part::Http),
             ("mio::", Part::Http),
-            ("mimalloc", Part::Memory),
+            ("jemalloc", Part::Memory),
         ];
         if function.starts_with("0x") {
             return Self::Guest;
         }
         let allocates = |prefix| function.starts_with(prefix);
         if [
-            "mi_", "_mi_", "malloc", "free", "calloc", "realloc", "_int_", "__rust",
+            "_rjem_", "arena_", "tcache_", "malloc", "free", "calloc", "realloc", "_int_", "__rust",
         ]
         .into_iter()
         .any(allocates)

@@ -31,7 +31,7 @@ use wasmtime_wasi_http::{
 };
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Bytes of a memory or table that stay with the process, as in Wharf.
 const KEEP_RESIDENT: usize = 2 << 20;
