@@ -4,7 +4,8 @@
 //! whatever else the machine does meets them all. What counts most is CPU time per request: on few
 //! cores the load generator competes with the server, and requests a second tell about both.
 //! `costs` measures what has no peer: start-up, swaps, memory per instance, a thousand services.
-//! `instructions` counts them, where timing is too noisy to see a regression.
+//! `instructions` counts them, where timing is too noisy to see a regression. `train` measures nothing: it
+//! shows a build what to be fast at.
 
 mod chart;
 mod client;
@@ -23,6 +24,7 @@ mod report;
 mod scaling;
 mod streaming;
 mod table;
+mod train;
 mod workload;
 mod wrk;
 
@@ -42,5 +44,6 @@ fn main() -> Result<()> {
             costs::run(&options)
         }
         Command::Instructions => instructions::run(),
+        Command::Train => train::run(&options),
     }
 }

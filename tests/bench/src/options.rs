@@ -46,6 +46,8 @@ pub(crate) enum Command {
     All,
     /// Instructions per request, counted by valgrind
     Instructions,
+    /// Everything that Wharf does often, for a build that is guided by its profile
+    Train,
 }
 
 /// A table of its own.
@@ -68,6 +70,18 @@ pub(crate) enum Part {
 impl Options {
     pub(crate) fn wants(&self, part: Part) -> bool {
         self.parts.is_empty() || self.parts.contains(&part)
+    }
+
+    /// The same, for one round of these parts with these servers.
+    pub(crate) fn training(&self, only: &[&str], parts: &[Part], seconds: NonZeroUsize) -> Self {
+        Self {
+            rounds: NonZeroUsize::MIN,
+            seconds,
+            only: only.iter().map(|&name| name.to_owned()).collect(),
+            parts: parts.to_vec(),
+            out: self.out.clone(),
+            ..*self
+        }
     }
 
     /// The servers that were asked for.

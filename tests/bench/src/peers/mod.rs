@@ -216,7 +216,7 @@ fn own(name: &str) -> Result<PathBuf> {
     let built = path.exists();
     ensure!(
         built,
-        "{name} is not built: cargo build --profile dist --workspace"
+        "{name} is not built: tests/bench/pgo builds it, or cargo build --profile dist --workspace"
     );
     Ok(path)
 }
