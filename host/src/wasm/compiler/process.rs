@@ -32,12 +32,9 @@ const SAID: usize = 4 << 10;
 /// What Rust says before it aborts a process whose memory is used up.
 const MEMORY_USED_UP: &str = "memory allocation of ";
 
-/// What has the allocator take memory as it is needed. By itself it takes a gibibyte at once, which costs
-/// nothing, but would count.
-const ALLOCATOR: [(&str, &str); 2] = [
-    ("MIMALLOC_ARENA_EAGER_COMMIT", "0"),
-    ("MIMALLOC_PAGE_COMMIT_ON_DEMAND", "1"),
-];
+/// What has the allocator take memory as it is needed, and give it back. By itself it takes more each time that
+/// it needs some, and keeps it, which costs nothing, but would count.
+const ALLOCATOR: (&str, &str) = ("_RJEM_MALLOC_CONF", "retain:false,background_thread:false");
 
 /// The memory for which there is one more thread, in bytes. Each has a stack and a heap of its own.
 const MEMORY_OF_THREAD: u64 = 128 << 20;
@@ -77,7 +74,7 @@ impl Program {
             .arg(format!("--memory={}", bounds.memory))
             .arg(format!("--parent={}", std::process::id()))
             .env_clear()
-            .envs(ALLOCATOR)
+            .env(ALLOCATOR.0, ALLOCATOR.1)
             .env("RAYON_NUM_THREADS", threads(bounds.memory).to_string())
             .current_dir("/")
             // an interrupt at the terminal is for the server, which decides what is to end and when
