@@ -1,7 +1,7 @@
 //! What travels from the ingress to an instance, and what comes back.
 //!
 //! A [`Job`] is one request on its way: it stays with whoever dispatches it, across all tries. Each
-//! try hands one instance an [`Attempt`], a copy of the request with a channel for the answer; calls
+//! try hands one instance an [`Attempt`], a request of its own with a channel for the answer; calls
 //! of exported functions travel in attempts, too. The
 //! [`Effects`] of a try are recorded before they happen, so that "no effect" is never said too early.
 //! A job of one service for another knows its [`Caller`].

@@ -10,9 +10,8 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    // They would double the memory of a host with nothing to do, where the system gives them unasked. Where it
-    // refuses to leave them out, all goes on as well.
-    #[cfg(target_os = "linux")]
+    // Where the system gives huge pages unasked, they would double the memory of a host with nothing to do. It
+    // goes on with them where they can't be refused.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
     wharf::cli::run()
 }

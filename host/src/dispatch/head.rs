@@ -60,7 +60,6 @@ impl Head {
         head.method = self.method.clone();
         head.uri = self.uri.clone();
         head.version = self.version;
-        head.headers.reserve(self.fields.len());
         head.headers.extend(self.fields.iter().cloned());
         head
     }

@@ -46,7 +46,7 @@ pub trait Errand: Sync {
     /// What it is, for exit records.
     fn line(&self) -> Line;
 
-    /// A copy for one try, whose spans are part of `trace`.
+    /// What one try is given, whose spans are part of `trace`.
     fn work(&self, trace: Option<&Trace>) -> (Work, Awaited<Self::Outcome>);
 
     /// Makes the answer of what an instance gave, whose place in it is `lease`.

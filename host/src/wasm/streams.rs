@@ -17,6 +17,8 @@ use super::state::State;
 
 /// As wasmtime-wasi calls it.
 const STREAMS: &str = "wasi:io/streams@0.2.12";
+const READ: &str = "[method]input-stream.blocking-read";
+const WRITE: &str = "[method]output-stream.blocking-write-and-flush";
 
 /// The most bytes of a `blocking-write-and-flush`, which its definition says.
 const MOST: usize = 4096;
@@ -35,7 +37,7 @@ fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
     let mut streams = linker.instance(STREAMS)?;
     streams.func_wrap_async(
-        "[method]input-stream.blocking-read",
+        READ,
         |mut store: StoreContextMut<'_, State>, (stream, length): Read| {
             let table = &mut store.data_mut().table;
             if let Some(read) = read_now(table, &stream, length) {
@@ -49,13 +51,13 @@ fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         },
     )?;
     streams.func_wrap_async(
-        "[method]output-stream.blocking-write-and-flush",
+        WRITE,
         |mut store: StoreContextMut<'_, State>, (stream, bytes): Write| {
             let table = &mut store.data_mut().table;
             let left = match write_now(table, &stream, bytes.into()) {
-                Ok(Left::Nothing) => return Box::new(ready(told(table, Ok(())))),
+                Ok(Some(left)) => left,
+                Ok(None) => return Box::new(ready(told(table, Ok(())))),
                 Err(error) => return Box::new(ready(told(table, Err(error)))),
-                Ok(left) => left,
             };
             Box::new(async move {
                 let table = &mut store.data_mut().table;
@@ -98,19 +100,18 @@ fn read_now(
 /// What is left of a write that has to wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Left {
-    Nothing,
     /// To wait until it is flushed.
     Flush,
     /// To write these, and flush.
     Bytes(Bytes),
 }
 
-/// Writes what there is room for.
+/// Writes what there is room for. `None` if that is all.
 fn write_now(
     table: &mut ResourceTable,
     stream: &Resource<DynOutputStream>,
     mut bytes: Bytes,
-) -> StreamResult<Left> {
+) -> StreamResult<Option<Left>> {
     if bytes.len() > MOST {
         return Err(StreamError::trap(
             "Buffer too large for blocking-write-and-flush (expected at most 4096)",
@@ -120,7 +121,7 @@ fn write_now(
     loop {
         let room = stream.check_write()?;
         if room == 0 {
-            return Ok(Left::Bytes(bytes));
+            return Ok(Some(Left::Bytes(bytes)));
         }
         let rest = bytes.split_off(bytes.len().min(room));
         stream.write(bytes)?;
@@ -135,8 +136,8 @@ fn write_now(
         Err(error) => return Err(error),
     }
     match stream.check_write() {
-        Ok(0) => Ok(Left::Flush),
-        Ok(_) | Err(StreamError::Closed) => Ok(Left::Nothing),
+        Ok(0) => Ok(Some(Left::Flush)),
+        Ok(_) | Err(StreamError::Closed) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -148,7 +149,6 @@ async fn write_later(
 ) -> StreamResult<()> {
     let stream = table.get_mut(stream)?;
     match left {
-        Left::Nothing => Ok(()),
         Left::Bytes(bytes) => stream.blocking_write_and_flush(bytes).await,
         Left::Flush => match stream.write_ready().await {
             Ok(_) | Err(StreamError::Closed) => Ok(()),
@@ -171,8 +171,11 @@ mod tests {
     fn what_is_replaced_is_there() {
         let mut linker = Linker::new(&Engine::default());
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
-        let twice = add(&mut linker).unwrap_err().to_string();
-        assert!(twice.contains("defined twice"), "{twice}");
+        for name in [READ, WRITE] {
+            let mut streams = linker.instance(STREAMS).unwrap();
+            let twice = streams.func_wrap(name, |_, (): ()| Ok(())).unwrap_err();
+            assert!(twice.to_string().contains("defined twice"), "{twice}");
+        }
         add_to_linker(&mut linker).unwrap();
     }
 
@@ -211,7 +214,7 @@ mod tests {
     }
 
     /// What is left of writing `abcdef` at first, how that ends, and what was written.
-    async fn write(room: Room) -> (Left, Result<(), StreamError>, Vec<u8>) {
+    async fn write(room: Room) -> (Option<Left>, StreamResult<()>, Vec<u8>) {
         let (mut table, written) = (ResourceTable::new(), Arc::default());
         let stream: DynOutputStream = Box::new(Script {
             room: room.into(),
@@ -221,11 +224,12 @@ mod tests {
         let stream = table.push(stream).unwrap();
         let bytes = Bytes::from_static(b"abcdef");
         let (at_first, end) = match write_now(&mut table, &stream, bytes) {
-            Ok(left) => {
+            Ok(Some(left)) => {
                 let later = write_later(&mut table, &stream, left.clone());
-                (left, later.await)
+                (Some(left), later.await)
             }
-            Err(error) => (Left::Nothing, Err(error)),
+            Ok(None) => (None, Ok(())),
+            Err(error) => (None, Err(error)),
         };
         let written = written.lock().clone();
         (at_first, end, written)
@@ -233,12 +237,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_there_is_room_for_is_written_at_once_and_the_rest_later() {
-        let cases: [(Room, Left); 5] = [
-            (vec![Ok(10), Ok(10)], Left::Nothing),
-            (vec![Ok(4), Ok(4), Ok(1)], Left::Nothing),
-            (vec![Ok(10), Ok(0)], Left::Flush),
-            (vec![Ok(4), Ok(0)], Left::Bytes(Bytes::from_static(b"ef"))),
-            (vec![], Left::Bytes(Bytes::from_static(b"abcdef"))),
+        let bytes = |bytes: &'static str| Some(Left::Bytes(bytes.into()));
+        let cases: [(Room, Option<Left>); 5] = [
+            (vec![Ok(10), Ok(10)], None),
+            (vec![Ok(4), Ok(4), Ok(1)], None),
+            (vec![Ok(10), Ok(0)], Some(Left::Flush)),
+            (vec![Ok(4), Ok(0)], bytes("ef")),
+            (vec![], bytes("abcdef")),
         ];
         for (room, left) in cases {
             let case = format!("{room:?}");
@@ -269,7 +274,7 @@ mod tests {
         });
         let stream = table.push(stream).unwrap();
         let mut write = |length: usize| write_now(&mut table, &stream, vec![0; length].into());
-        assert!(matches!(write(MOST), Ok(Left::Nothing)));
+        assert!(matches!(write(MOST), Ok(None)));
         assert!(matches!(write(MOST + 1), Err(StreamError::Trap(_))));
     }
 

@@ -72,14 +72,14 @@ impl Options {
         self.parts.is_empty() || self.parts.contains(&part)
     }
 
-    /// The same, for one round of these parts with these servers.
-    pub(crate) fn training(&self, only: &[&str], parts: &[Part], seconds: NonZeroUsize) -> Self {
+    /// The same, for one round of so many seconds with these servers.
+    pub(crate) fn training(&self, only: &[&str], seconds: NonZeroUsize) -> Self {
         Self {
             rounds: NonZeroUsize::MIN,
             seconds,
             only: only.iter().map(|&name| name.to_owned()).collect(),
-            parts: parts.to_vec(),
-            out: self.out.clone(),
+            parts: Vec::new(),
+            out: None,
             ..*self
         }
     }

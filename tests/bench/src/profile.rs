@@ -146,7 +146,7 @@ mod tests {
         for (name, part) in [
             ("<tokio::Sleep as core::Future>::poll", Part::Http),
             ("wasmtime::Store<wharf::State>::call", Part::Wasmtime),
-            ("mi_free", Part::Memory),
+            ("_rjem_sdallocx", Part::Memory),
             ("core::ptr::drop_in_place<wharf::Job>", Part::Wharf),
             ("__memcpy_avx_unaligned_erms", Part::Shared),
         ] {

@@ -22,9 +22,10 @@ use tokio::net::TcpStream;
 use wharf_tests::build::{guest, root};
 
 use crate::costs::home::Home;
-use crate::options::{Options, Part};
+use crate::options::Options;
 use crate::peers::NATIVE;
-use crate::{client, load};
+use crate::workload::Workload;
+use crate::{client, contest, hops, streaming};
 
 /// How long a server may take until it answers: it counts all that it does.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -39,8 +40,15 @@ const USERS: u32 = 20;
 const OWN: [&str; 3] = [NATIVE, "wharf", "floor"];
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let parts = [Part::Hello, Part::Echo, Part::Streaming, Part::Hops];
-    load::run(&options.training(&OWN, &parts, SECONDS))?;
+    let options = options.training(&OWN, SECONDS);
+    let peers = options.peers();
+    for workload in [Workload::Hello, Workload::Echo] {
+        let outcome = contest::run(&options, &peers, workload, options.connections);
+        let notes = outcome.notes();
+        ensure!(notes.is_empty(), "not everything was seen:\n{notes}");
+    }
+    eprintln!("{}", streaming::run(&options, &peers));
+    eprintln!("{}", hops::run(&options)?);
     main_job()
 }
 

@@ -32,8 +32,9 @@ const SAID: usize = 4 << 10;
 /// What Rust says before it aborts a process whose memory is used up.
 const MEMORY_USED_UP: &str = "memory allocation of ";
 
-/// What has the allocator take memory as it is needed, and give it back. By itself it takes more each time that
-/// it needs some, and keeps it, which costs nothing, but would count.
+/// What has the allocator take memory as it is needed, and give back what is not used any more. By itself it
+/// takes more each time that it needs some, keeps it, and has threads with stacks of their own, all of which
+/// costs nothing, but would count.
 const ALLOCATOR: (&str, &str) = ("_RJEM_MALLOC_CONF", "retain:false,background_thread:false");
 
 /// The memory for which there is one more thread, in bytes. Each has a stack and a heap of its own.

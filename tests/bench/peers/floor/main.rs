@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, oneshot};
 use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
 use wasmtime::{
@@ -51,8 +52,13 @@ async fn main() -> Result<()> {
     let maker = Arc::new(Maker::new(component, generation == "0.3", most)?);
     let fresh = after == "fresh";
     let listener = TcpListener::bind(addr).await?;
+    let mut end = signal(SignalKind::terminate())?;
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = tokio::select! {
+            accepted = listener.accept() => accepted?.0,
+            // in good order: a profile of it is written at its end
+            _ = end.recv() => return Ok(()),
+        };
         stream.set_nodelay(true)?;
         let maker = Arc::clone(&maker);
         tokio::spawn(async move {

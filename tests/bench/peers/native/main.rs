@@ -19,6 +19,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 const FRAME: usize = 64 * 1024;
 
@@ -32,8 +33,13 @@ async fn main() -> Result<()> {
         .context("the one argument is the address to listen on")?
         .parse()?;
     let listener = TcpListener::bind(addr).await?;
+    let mut end = signal(SignalKind::terminate())?;
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = tokio::select! {
+            accepted = listener.accept() => accepted?.0,
+            // in good order: a profile of it is written at its end
+            _ = end.recv() => return Ok(()),
+        };
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
             let serving =
