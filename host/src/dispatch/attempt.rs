@@ -111,8 +111,8 @@ pub struct Exchange {
     pub reader: Body,
     /// Its body as the client sends it, to tell whom to blame.
     pub body: ReplayBody,
-    /// `traceparent` and `tracestate` (W3C Trace Context), if it has them.
-    pub trace: [Option<HeaderValue>; 2],
+    /// `traceparent` and `tracestate` (W3C Trace Context), if it has any.
+    pub trace: Option<Box<[Option<HeaderValue>; 2]>>,
     /// Where the answer goes.
     pub reply: Reply,
 }

@@ -130,7 +130,7 @@ impl Errand for Job {
             head,
             reader: self.body.reader(),
             body: self.body.clone(),
-            trace: traced,
+            trace: traced.iter().any(Option::is_some).then(|| traced.into()),
             reply,
         };
         (Work::Http(exchange), answer)

@@ -139,6 +139,7 @@ impl Active {
                 reply,
             }) => {
                 let asker = Asker::Http(reply);
+                let trace = trace.map_or([None, None], |trace| *trace);
                 (Task::Http(head, reader), Some(body), Some(asker), trace)
             }
             Work::Call(message) => match Invoke::open(message) {
@@ -449,7 +450,7 @@ mod tests {
             head: head.give(),
             reader: body,
             body: ReplayBody::new(empty(), 0, 0),
-            trace: [None, None],
+            trace: None,
             reply,
         });
         let attempt = Attempt {
