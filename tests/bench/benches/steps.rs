@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use wharf::body::{ReplayBody, empty};
 use wharf::calls::Calls;
 use wharf::config::{Config, Isolation, Manifest, ServiceName};
-use wharf::dispatch::{Job, Noted, RequestId, Work};
+use wharf::dispatch::{Head, Job, Noted, RequestId, Work};
 use wharf::keyvalue::EmbeddedStore;
 use wharf::network::{Network, Settings};
 use wharf::router::{Pattern, Table};
@@ -136,7 +136,7 @@ impl Scene {
             let request = Request::get("http://localhost/").body(()).expect("valid");
             let job = Job {
                 id: RequestId::random(),
-                head: Box::new(request.into_parts().0),
+                head: Head::new(Box::new(request.into_parts().0)),
                 body: ReplayBody::new(empty(), 0, 0),
                 deadline: Instant::now() + Duration::from_secs(30),
                 lane: Lane::default(),
