@@ -39,9 +39,7 @@ pub(crate) fn ask(addr: SocketAddr, target: &str, token: &str) -> Result<Reply> 
         let request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         let request = request.body(Full::new(Bytes::new()))?;
         let response = connection.send_request(request).await?;
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await?.to_bytes();
-        good(Reply { status, body })
+        good(whole(response).await?)
     })
 }
 
@@ -58,10 +56,15 @@ fn good(reply: Reply) -> Result<Reply> {
 fn request(addr: SocketAddr, method: Method, target: &str, body: &'static [u8]) -> Result<Reply> {
     wait(async {
         let response = send(addr, method, target, Full::new(Bytes::from_static(body))).await?;
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await?.to_bytes();
-        Ok(Reply { status, body })
+        whole(response).await
     })
+}
+
+/// Waits for the rest of a response.
+pub(crate) async fn whole(response: Response<Incoming>) -> Result<Reply> {
+    let status = response.status().as_u16();
+    let body = response.into_body().collect().await?.to_bytes();
+    Ok(Reply { status, body })
 }
 
 /// Runs something of this module's to its end, or until patience is over.

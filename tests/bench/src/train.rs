@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http::{HeaderValue, Method, Request, header};
+use http_body_util::Full;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
@@ -99,30 +98,26 @@ impl Connection {
         let request = self.request(Method::POST, path);
         let request = request.header(header::CONTENT_TYPE, "application/json");
         let body = Full::new(Bytes::copy_from_slice(json.as_bytes()));
-        let response = self.sender.send_request(request.body(body)?).await?;
-        whole(response, wanted).await
+        self.send(request.body(body)?, wanted).await
     }
 
     async fn session(&mut self, token: &str) -> Result<()> {
         let request = self.request(Method::GET, "/login/session");
         let bearer = HeaderValue::try_from(format!("Bearer {token}"))?;
         let request = request.header(header::AUTHORIZATION, bearer);
-        let response = self
-            .sender
-            .send_request(request.body(Full::default())?)
-            .await?;
-        whole(response, 200).await.map(drop)
+        self.send(request.body(Full::default())?, 200)
+            .await
+            .map(drop)
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>, wanted: u16) -> Result<Bytes> {
+        let reply = client::whole(self.sender.send_request(request).await?).await?;
+        ensure!(reply.status == wanted, "it answered {reply:?}");
+        Ok(reply.body)
     }
 
     fn request(&self, method: Method, path: &str) -> http::request::Builder {
         let target = format!("http://{}{path}", self.addr);
         Request::builder().method(method).uri(target)
     }
-}
-
-async fn whole(response: Response<Incoming>, wanted: u16) -> Result<Bytes> {
-    let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    ensure!(status == wanted, "it answered {status}: {body:?}");
-    Ok(body)
 }
