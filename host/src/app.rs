@@ -32,6 +32,7 @@ use crate::telemetry::events::{Event, Events, Kind};
 use crate::telemetry::otlp::Otlp;
 use crate::telemetry::record::Recorder;
 use crate::telemetry::sampler::Sampler;
+use crate::threads::{Loops, Threads};
 use crate::wasm::{Reach, Sandbox};
 
 /// Connections that may wait to be accepted.
@@ -48,6 +49,7 @@ pub struct App {
     keyvalue: Arc<dyn KeyValueStore>,
     sandbox: Arc<Sandbox>,
     gate: Arc<Gate>,
+    loops: Arc<Loops>,
     archive: Archive,
     token: Token,
     access: AccessLog,
@@ -62,13 +64,12 @@ pub struct Serving {
 }
 
 impl App {
-    /// Takes everything that can fail to be had: directories, addresses, the data, the engine. Services
-    /// share the processors behind `gate`.
+    /// Takes everything that can fail to be had: directories, addresses, the data, the engine.
     ///
     /// # Errors
     ///
     /// What can't be had, and what to do.
-    pub async fn build(config: Config, gate: Arc<Gate>) -> Result<Self> {
+    pub async fn build(config: Config, threads: &Threads) -> Result<Self> {
         for (directory, what) in [(&config.services, "services"), (&config.data, "data")] {
             std::fs::create_dir_all(directory).with_context(|| {
                 format!("the {what} directory {} can't be made", directory.display())
@@ -94,7 +95,8 @@ impl App {
             admin,
             keyvalue: Arc::new(keyvalue),
             sandbox,
-            gate,
+            gate: Arc::clone(threads.gate()),
+            loops: Arc::clone(threads.loops()),
             archive,
             token,
             access,
@@ -127,6 +129,7 @@ impl App {
             Arc::clone(&ledger),
             Recorder::new(self.access.clone(), otlp.tracer()),
             self.config.http.clone(),
+            self.loops,
         );
         let serving = Serving {
             address: front_address,

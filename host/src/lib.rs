@@ -7,7 +7,7 @@
 //! instance dies under it, decides whether another may have it. [`wasm`] runs the instances; only
 //! there is wasmtime named. What a guest keeps is in [`keyvalue`], and its way out in [`network`]. [`deploy`] watches the services
 //! directory and swaps releases; [`admin`] and [`telemetry`] show what goes on; [`config`] is what the
-//! operator wrote, checked. [`app`] puts all of it together, and [`drain`] ends it.
+//! operator wrote, checked. [`app`] puts all of it together, on [`threads`], and [`drain`] ends it.
 
 pub mod admin;
 pub mod app;
@@ -26,4 +26,5 @@ pub mod network;
 pub mod router;
 pub mod service;
 pub mod telemetry;
+pub mod threads;
 pub mod wasm;

@@ -27,6 +27,7 @@ use wharf::service::downshift::Downshift;
 use wharf::service::ejection::{Ejection, Outcome};
 use wharf::service::exit::{Death, ExitReason, InstanceId};
 use wharf::service::failover::{Interrupted, RetryBudget, may_replay};
+use wharf::service::nearness::Nearness;
 use wharf::service::quarantine::{self, Fingerprint, Quarantine, Suspicion};
 use wharf::service::restart::{Failure, Restarts, Verdict};
 
@@ -357,6 +358,7 @@ impl World {
                 },
                 expected: instance.latency.expected(time, instance.held.len()),
                 probe: instance.latency.probe_due(time, handed),
+                nearness: Nearness::Anywhere,
             });
             match choose(loads, self.queue.len() - 1, self.turn) {
                 Choice::Full => return,

@@ -15,17 +15,16 @@ mod workspace;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use super::serve::{Addresses, runtime};
+use super::serve::Addresses;
 use crate::app::App;
 use crate::config::{Config, Overrides};
 use crate::drain::Signals;
-use crate::service::gate::Gate;
 use crate::telemetry::logging;
+use crate::threads::Threads;
 use session::Session;
 use watch::Watcher;
 use workspace::Workspace;
@@ -58,11 +57,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
-    let (runtime, gate) = runtime()?;
-    runtime.block_on(dev(arguments, gate))
+    let threads = Threads::start()?;
+    threads.block_on(dev(arguments, &threads))
 }
 
-async fn dev(arguments: Arguments, gate: Arc<Gate>) -> Result<ExitCode> {
+async fn dev(arguments: Arguments, threads: &Threads) -> Result<ExitCode> {
     let here = std::env::current_dir().context("there is no working directory")?;
     let guests = arguments.guests.unwrap_or_else(|| default_guests(&here));
     let workspace = Workspace::load(&guests).await?;
@@ -72,7 +71,7 @@ async fn dev(arguments: Arguments, gate: Arc<Gate>) -> Result<ExitCode> {
     logging::init(&config.log)?;
     let (services, data) = (config.services.clone(), config.data.clone());
     // what is wrong with addresses and directories is said before minutes of building
-    let app = App::build(config, gate).await?;
+    let app = App::build(config, threads).await?;
     let mut signals = Signals::take()?;
     let mut watcher = Watcher::new()?;
     let mut session = Session::new(guests.clone(), services.clone());

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -11,8 +10,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::app::App;
 use crate::config::{Config, Overrides};
-use crate::service::gate::Gate;
 use crate::telemetry::logging;
+use crate::threads::Threads;
 
 /// What `serve` takes.
 #[derive(Args)]
@@ -62,28 +61,9 @@ pub(super) fn run(arguments: Arguments) -> Result<ExitCode> {
         arguments.addresses.overrides(arguments.dir),
     )?;
     logging::init(&config.log)?;
-    let (runtime, gate) = runtime()?;
-    runtime.block_on(async { App::build(config, gate).await?.run(|_| ()).await })?;
+    let threads = Threads::start()?;
+    threads.block_on(async { App::build(config, &threads).await?.run(|_| ()).await })?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The runtime that a server runs on, and the gate at which guests share its threads.
-///
-/// # Errors
-///
-/// A system that gives no threads.
-pub(super) fn runtime() -> Result<(Runtime, Arc<Gate>)> {
-    let idle: Arc<OnceLock<Arc<Gate>>> = Arc::default();
-    let told = Arc::clone(&idle);
-    let mut builder = Builder::new_multi_thread();
-    builder.on_thread_park(move || {
-        if let Some(gate) = idle.get() {
-            gate.idle();
-        }
-    });
-    let runtime = build(builder)?;
-    let gate = told.get_or_init(|| Gate::new(runtime.metrics().num_workers()));
-    Ok((runtime, Arc::clone(gate)))
 }
 
 /// The runtime of a command that asks something and ends.
@@ -92,10 +72,6 @@ pub(super) fn runtime() -> Result<(Runtime, Arc<Gate>)> {
 ///
 /// A system that gives none.
 pub(super) fn small_runtime() -> Result<Runtime> {
-    build(Builder::new_current_thread())
-}
-
-fn build(mut builder: Builder) -> Result<Runtime> {
-    let runtime = builder.enable_all().build();
+    let runtime = Builder::new_current_thread().enable_all().build();
     runtime.context("the async runtime could not be made")
 }

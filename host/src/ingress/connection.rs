@@ -1,6 +1,7 @@
 //! One client's connection: HTTP/1.1, or HTTP/2 by prior knowledge (RFC 9113, 3.3).
 
 use std::convert::Infallible;
+use std::net::TcpStream;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -9,18 +10,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::pulse::{Busy, Pulse};
 use super::wire::Strict;
 use super::{Client, Ingress};
 use crate::body::{Body, BodyError};
 use crate::telemetry::record::Record;
+use crate::threads::Streams;
 
 /// Bytes that are read from a connection at once.
 const READ_BUFFER: usize = 256 << 10;
@@ -36,13 +37,18 @@ struct Sent {
     _busy: Busy,
 }
 
-/// Serves one connection until its client leaves, or until `stop` and the last request are over.
+/// Serves one connection until its client leaves, or until `stop` and the last request are over. To be
+/// awaited in the event loop that it is to belong to.
 pub(super) async fn serve(
     ingress: &Arc<Ingress>,
     stream: TcpStream,
     client: Client,
     mut stop: watch::Receiver<bool>,
 ) {
+    let stream = match tokio::net::TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return warn!(%error, "a connection could not be served"),
+    };
     // small answers go out at once; a failure here only makes them slower
     let _ = stream.set_nodelay(true);
     let limits = &ingress.limits;
@@ -125,9 +131,9 @@ impl http_body::Body for Sent {
     }
 }
 
-fn builder(ingress: &Ingress) -> Builder<TokioExecutor> {
+fn builder(ingress: &Ingress) -> Builder<Streams> {
     let limits = &ingress.limits;
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(ingress.loops.streams());
     builder
         .http1()
         // the pulse sees to that

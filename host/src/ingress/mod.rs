@@ -7,7 +7,7 @@ mod pulse;
 pub mod respond;
 mod wire;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -34,6 +34,7 @@ use crate::router::Table;
 use crate::service::Ledger;
 use crate::service::lane::Lane;
 use crate::telemetry::record::{Record, Recorder};
+use crate::threads::Loops;
 
 /// Names a request, in both directions. A client's own is kept if it is well-formed.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -64,21 +65,24 @@ pub struct Ingress {
     ledger: Arc<Ledger>,
     recorder: Recorder,
     limits: Http,
+    loops: Arc<Loops>,
 }
 
 impl Ingress {
-    /// A front door to these routes.
+    /// A front door to these routes. Connections are served on `loops`.
     pub fn new(
         routes: Arc<Routes>,
         ledger: Arc<Ledger>,
         recorder: Recorder,
         limits: Http,
+        loops: Arc<Loops>,
     ) -> Arc<Self> {
         Arc::new(Self {
             routes,
             ledger,
             recorder,
             limits,
+            loops,
         })
     }
 
@@ -97,13 +101,15 @@ impl Ingress {
                     let Some((stream, client, place)) = accepted else { continue };
                     let ingress = Arc::clone(&self);
                     let stop = template.clone();
-                    connections.spawn(async move {
+                    let seat = self.loops.seat();
+                    let runtime = seat.runtime().clone();
+                    connections.spawn_on(async move {
                         let open = ingress.ledger.metrics.connections();
                         open.inc();
                         connection::serve(&ingress, stream, client, stop).await;
                         open.dec();
-                        drop(place);
-                    });
+                        drop((seat, place));
+                    }, &runtime);
                 }
             }
         }
@@ -189,7 +195,9 @@ async fn accept(
     places: &Arc<Semaphore>,
 ) -> Option<(TcpStream, Client, OwnedSemaphorePermit)> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
+    let accepted = listener.accept().await;
+    // it belongs to no event loop yet
+    match accepted.and_then(|(stream, address)| Ok((stream.into_std()?, address))) {
         Ok((stream, address)) => Some((stream, Client::at(address), place)),
         Err(error) => {
             // out of file descriptors, or a client that went away; both pass

@@ -1,7 +1,8 @@
 //! Which ready instance gets the next job, and when is it better to wait for one?
 //!
 //! Among instances that are about as fast as the fastest: least in-flight first, and among equals the
-//! turn goes round, so that all stay warm and none collects all the work. The choice is made under
+//! turn goes round, so that all stay warm and none collects all the work, but for a thread that is busy:
+//! that stays with an instance for a moment ([`nearness`](super::nearness)). The choice is made under
 //! the pool's lock, by one who sees the true numbers of a few instances: so all of them are looked
 //! at, where balancers that know less compare two at random (Mitzenmacher's power of two choices).
 //! An instance that answers [`SLOW`] times slower than the fastest, and [noticeably](NOTICEABLE) so,
@@ -13,6 +14,8 @@
 //! place is that an instance that answers nothing is thought to be as slow as that silence is long.
 
 use std::time::Duration;
+
+use super::nearness::Nearness;
 
 /// How many times slower than the fastest an instance is that is avoided. Equal instances whose
 /// answers take exponentially distributed times seldom come near it by chance, even 64 of them.
@@ -43,6 +46,8 @@ pub struct Load {
     pub expected: u64,
     /// Whether it is to be tried if it is slow ([`Latency::probe_due`]).
     pub probe: bool,
+    /// How near it is to the thread that asks.
+    pub nearness: Nearness,
 }
 
 /// What becomes of a job.
@@ -74,7 +79,7 @@ pub fn choose(
     let start = turn % count;
     let rank = |index: usize, load: &Load| {
         let by_turn = if index < start { index + count } else { index };
-        (load.in_flight, by_turn, index)
+        (load.in_flight, load.nearness, by_turn, index)
     };
     let room = |load: &Load| load.in_flight < load.capacity;
 
@@ -93,7 +98,7 @@ pub fn choose(
     if slowest <= limit {
         return match best {
             NOBODY => Choice::Full,
-            (_, _, index) => Choice::Take(index),
+            (_, _, _, index) => Choice::Take(index),
         };
     }
 
@@ -118,7 +123,7 @@ pub fn choose(
         }
     }
     if best != NOBODY {
-        return Choice::Take(best.2);
+        return Choice::Take(best.3);
     }
     let Some((expected, index)) = fallback else {
         return Choice::Full;
@@ -141,7 +146,8 @@ fn slowest_fast(fastest: u64) -> u64 {
 }
 
 /// Ranks after every instance.
-const NOBODY: (usize, usize, usize) = (usize::MAX, usize::MAX, usize::MAX);
+const NOBODY: (usize, Nearness, usize, usize) =
+    (usize::MAX, Nearness::Away, usize::MAX, usize::MAX);
 
 /// How fast one instance answers.
 #[derive(Clone, Copy, Debug, Default)]

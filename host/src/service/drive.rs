@@ -3,8 +3,12 @@
 //! The work of an instance is one future. Its own task drives it, woken by whatever the guest waits
 //! for. But most requests never wait: whoever has just put an attempt into the mailbox can drive the
 //! work right there ([`Lend::lend`]), and has the answer without two changes of task. While it does,
-//! the work is polled with the same waker as by its task, a [`Bell`]: as soon as a guest waits, the
-//! task goes on with it, and a lender that goes away takes nothing along.
+//! the work is polled with the same waker as by its task, a [`Bell`]: a lender that goes away takes
+//! nothing along, and what the guest waited for is gone on with where it came, by the event loop of
+//! that thread ([`run_queue`](super::run_queue)) or else by the task.
+//!
+//! A guest that computes for long would keep an event loop from its connections. So the work of an instance
+//! that did is left to its task for a while ([`Apart`]), whose thread has nothing else that others can't take.
 //!
 //! ```text
 //!            lend or task polls                  it is over
@@ -14,21 +18,24 @@
 //!                                          at once or when its driver comes back
 //! ```
 
+mod apart;
 mod bell;
 
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 
+use self::apart::Apart;
 use self::bell::{Bell, Held};
 use super::burst;
+use super::gate::Turn;
 use super::meter::Meter;
 
 /// How often work that wakes itself is polled until whoever drives it goes on with something else.
@@ -49,53 +56,49 @@ pub async fn step_aside() {
     .await;
 }
 
-/// The end of lenders. The other end is the task's, [`Driven`].
-pub(super) struct Drive<T>(Arc<Shared<T>>);
-
-/// The work as a future of its task. Dropping it drops the work.
-pub(super) struct Driven<T>(Arc<Shared<T>>);
-
-struct Shared<T> {
+/// What lenders and the task share.
+pub(super) struct Drive<T> {
     work: Mutex<Work<T>>,
     bell: Arc<Bell>,
     /// The bell, as the work knows it.
     waker: Waker,
     /// The task is gone.
     dropped: AtomicBool,
+    apart: Apart,
     meter: Arc<Meter>,
 }
+
+/// The work as a future of its task. Dropping it drops the work.
+pub(super) struct Driven<T>(Arc<Drive<T>>);
 
 struct Work<T> {
     future: Option<BoxFuture<'static, T>>,
     outcome: Option<Result<T, Box<dyn Any + Send>>>,
 }
 
-impl<T> Clone for Drive<T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T> Drive<T> {
+impl<T: Send + 'static> Drive<T> {
     /// A drive without work, which is to be charged to `meter`.
-    pub(super) fn new(meter: Arc<Meter>) -> Self {
-        let bell = Arc::<Bell>::default();
-        Self(Arc::new(Shared {
-            work: Mutex::new(Work {
-                future: None,
-                outcome: None,
-            }),
-            waker: Arc::clone(&bell).into(),
-            bell,
-            dropped: AtomicBool::new(false),
-            meter,
-        }))
+    pub(super) fn new(meter: Arc<Meter>) -> Arc<Self> {
+        Arc::new_cyclic(|drive: &Weak<Self>| {
+            let bell = Arc::new(Bell::of(drive.clone()));
+            Self {
+                work: Mutex::new(Work {
+                    future: None,
+                    outcome: None,
+                }),
+                waker: Arc::clone(&bell).into(),
+                bell,
+                dropped: AtomicBool::new(false),
+                apart: Apart::default(),
+                meter,
+            }
+        })
     }
 
     /// Gives it its work, and back the future that a task is to run.
-    pub(super) fn start(&self, work: BoxFuture<'static, T>) -> Driven<T> {
-        self.0.work.lock().future = Some(work);
-        Driven(Arc::clone(&self.0))
+    pub(super) fn start(self: &Arc<Self>, work: BoxFuture<'static, T>) -> Driven<T> {
+        self.work.lock().future = Some(work);
+        Driven(Arc::clone(self))
     }
 }
 
@@ -103,7 +106,14 @@ impl<T> Drive<T> {
 pub(super) trait Lend: Send + Sync {
     /// Drives the work until it waits, or wants others to have their turn, on the caller's thread; if
     /// another does so at the moment, the work is looked at again right after.
-    fn lend(&self);
+    fn go_on(&self);
+
+    /// The same, for who has something else to do: work that takes long is left to its task, with the
+    /// caller's `turn`.
+    fn lend(&self, turn: Turn);
+
+    /// Whether it is its task alone that is to go on with the work.
+    fn is_apart(&self) -> bool;
 
     /// Whether the work has come to its end.
     fn is_over(&self) -> bool;
@@ -129,40 +139,53 @@ impl<'a> Hold<'a> {
     /// Drives the work if there is a reason to.
     pub(super) fn settle(self) {
         if self.work.bell().is_rung() {
-            self.work.lend();
+            self.work.lend(Turn::none());
         }
     }
 }
 
 impl<T: Send + 'static> Lend for Drive<T> {
-    fn lend(&self) {
-        let _held = self.0.bell.hold();
-        let Some(mut work) = self.0.take_turn() else {
+    fn lend(&self, turn: Turn) {
+        if self.apart.is_next() {
+            self.meter.keep(turn);
+        } else {
+            self.go_on();
+        }
+    }
+
+    fn go_on(&self) {
+        let _held = self.bell.hold();
+        let Some(mut work) = self.take_turn() else {
             return;
         };
         // the task is there to end what is over, with its panic if it was one
-        if self.0.drive(&mut work) {
-            self.0.bell.ring();
+        if self.drive(&mut work) {
+            self.apart.for_ever();
+            self.bell.ring();
         }
-        self.0.end_turn(work);
+        self.end_turn(work);
+    }
+
+    fn is_apart(&self) -> bool {
+        self.apart.is()
     }
 
     fn is_over(&self) -> bool {
         // as long as somebody drives it, it isn't
-        let Some(work) = self.0.work.try_lock() else {
+        let Some(work) = self.work.try_lock() else {
             return false;
         };
         let over = work.future.is_none();
-        self.0.end_turn(work);
+        self.end_turn(work);
         over
     }
 
     fn bell(&self) -> &Bell {
-        &self.0.bell
+        &self.bell
     }
 }
 
-impl<T> Shared<T> {
+impl<T> Drive<T> {
     /// The right to drive. `None` if another has it; that there is something to be driven is then
     /// noted, for that one or the task.
     fn take_turn(&self) -> Option<MutexGuard<'_, Work<T>>> {
@@ -188,7 +211,13 @@ impl<T> Shared<T> {
         // Again if it was rung meanwhile, mostly by itself: it has its parts look at one another. Not for
         // ever, for it may want others to have their turn, nor by a thread that has worked for long.
         let again = |turn| turn == 0 || (!burst::is_over() && self.bell.heed());
-        (0..AT_ONCE).any(|turn| again(turn) && self.meter.measure(|| work.poll(cx)))
+        (0..AT_ONCE).any(|turn| {
+            again(turn) && {
+                let (over, took) = self.meter.measure(|| work.poll(cx));
+                self.apart.note(took);
+                over
+            }
+        })
     }
 
     /// Drops the work and what came of it, or lets its driver do so.
@@ -274,13 +303,13 @@ mod tests {
         let drive = Drive::new(Meter::alone());
         let task = tokio::spawn(drive.start(counting(&polls, Arc::clone(&over))));
         tokio::task::yield_now().await;
-        drive.lend();
-        drive.lend();
+        drive.lend(Turn::none());
+        drive.lend(Turn::none());
         assert_eq!(polls.load(Ordering::SeqCst), 3);
         over.notify_one();
-        drive.lend();
+        drive.lend(Turn::none());
         assert_eq!(task.await.unwrap(), 7);
-        drive.lend();
+        drive.lend(Turn::none());
         assert_eq!(polls.load(Ordering::SeqCst), 4);
     }
 
@@ -290,7 +319,7 @@ mod tests {
         let drive = Drive::new(Meter::alone());
         let task = tokio::spawn(drive.start(Box::pin(async move { woken.await.unwrap() })));
         tokio::task::yield_now().await;
-        drive.lend();
+        drive.lend(Turn::none());
         wake.send(3).unwrap();
         assert_eq!(task.await.unwrap(), 3);
     }
@@ -298,7 +327,7 @@ mod tests {
     /// Whoever is kept from driving by somebody who only looks must not be forgotten.
     #[test]
     fn who_cannot_drive_lets_the_task_look_again() {
-        let drive: Drive<()> = Drive::new(Meter::alone());
+        let drive: Arc<Drive<()>> = Drive::new(Meter::alone());
         let mut driven = drive.start(Box::pin(std::future::pending()));
         let (task, woken) = counting_waker();
         assert!(
@@ -306,14 +335,19 @@ mod tests {
                 .poll_unpin(&mut Context::from_waker(&task))
                 .is_pending()
         );
-        let looking = drive.0.work.lock();
-        drive.lend();
+        let looking = drive.work.lock();
+        drive.lend(Turn::none());
         drop(looking);
         assert_eq!(woken.load(Ordering::SeqCst), 1);
     }
 
     /// Work that waits for a message, and how often its task is woken.
-    fn waiting() -> (Drive<()>, Driven<()>, oneshot::Sender<()>, Arc<AtomicUsize>) {
+    fn waiting() -> (
+        Arc<Drive<()>>,
+        Driven<()>,
+        oneshot::Sender<()>,
+        Arc<AtomicUsize>,
+    ) {
         let (message, come) = oneshot::channel();
         let drive = Drive::new(Meter::alone());
         let mut driven = drive.start(Box::pin(async move { come.await.unwrap() }));
@@ -329,14 +363,14 @@ mod tests {
     #[test]
     fn what_is_held_wakes_the_task_only_if_nobody_drives_it() {
         let (drive, _driven, message, woken) = waiting();
-        let hold = Hold::of(&drive);
+        let hold = Hold::of(&*drive);
         message.send(()).unwrap();
         assert_eq!(woken.load(Ordering::SeqCst), 0);
         drop(hold);
         assert_eq!(woken.load(Ordering::SeqCst), 1);
 
         let (drive, _driven, message, woken) = waiting();
-        let hold = Hold::of(&drive);
+        let hold = Hold::of(&*drive);
         message.send(()).unwrap();
         hold.settle();
         assert!(drive.is_over());
@@ -361,7 +395,7 @@ mod tests {
                 .poll_unpin(&mut Context::from_waker(&task))
                 .is_pending()
         );
-        drive.lend();
+        drive.lend(Turn::none());
         assert_eq!(polls.load(Ordering::SeqCst), 4);
         assert_eq!(
             woken.load(Ordering::SeqCst),
@@ -400,7 +434,7 @@ mod tests {
         let (task, woken) = counting_waker();
         let cx = &mut Context::from_waker(&task);
         assert!(driven.poll_unpin(cx).is_pending());
-        drive.lend();
+        drive.lend(Turn::none());
         assert!(!drive.is_over());
         assert_eq!(woken.load(Ordering::SeqCst), 1);
         assert!(driven.poll_unpin(cx).is_ready());
@@ -408,7 +442,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_under_a_lender_is_the_panic_of_the_task() {
-        let drive: Drive<()> = Drive::new(Meter::alone());
+        let drive: Arc<Drive<()>> = Drive::new(Meter::alone());
         let mut first = true;
         let work = std::future::poll_fn(move |_| {
             assert!(std::mem::take(&mut first), "as told");
@@ -416,7 +450,7 @@ mod tests {
         });
         let task = tokio::spawn(drive.start(Box::pin(work)));
         tokio::task::yield_now().await;
-        drive.lend();
+        drive.lend(Turn::none());
         assert!(task.await.unwrap_err().is_panic());
     }
 
@@ -425,7 +459,7 @@ mod tests {
         let (alive, drive) = (Arc::new(()), Drive::new(Meter::alone()));
         let kept = Arc::clone(&alive);
         let driven = drive.start(Box::pin(async move { kept }));
-        drive.lend();
+        drive.lend(Turn::none());
         assert_eq!(Arc::strong_count(&alive), 2);
         drop(driven);
         assert_eq!(Arc::strong_count(&alive), 1);
@@ -444,7 +478,7 @@ mod tests {
             Poll::Pending
         });
         *dropper.lock() = Some(drive.start(Box::pin(work)));
-        drive.lend();
+        drive.lend(Turn::none());
         assert_eq!(Arc::strong_count(&alive), 1);
     }
 }

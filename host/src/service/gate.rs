@@ -65,6 +65,12 @@ struct Waiter {
     turn: oneshot::Sender<Turn>,
 }
 
+/// Whether this thread has let guests work for a whole [`QUANTUM`](shares::QUANTUM) without having been
+/// idle.
+pub fn is_tired() -> bool {
+    burst::is_over()
+}
+
 impl Gate {
     /// For so many processors.
     pub fn new(processors: usize) -> Arc<Self> {
@@ -278,6 +284,11 @@ impl Drop for Share {
 }
 
 impl Turn {
+    /// None is needed.
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+
     /// Whether it is one that has to end.
     pub(super) fn counts(&self) -> bool {
         self.0.is_some()

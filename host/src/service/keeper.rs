@@ -204,7 +204,7 @@ impl Keeper {
         let id = self.crew.ledger.next_instance();
         let meter = Meter::new(Arc::clone(&self.crew.share));
         let drive = Drive::new(Arc::clone(&meter));
-        let (mailbox, inbox) = mailbox::driven_by(drive.clone());
+        let (mailbox, inbox) = mailbox::driven_by(Arc::clone(&drive) as _);
         let vitals = Arc::new(Vitals::default());
         let (ready, is_ready) = oneshot::channel();
         let work = self.crew.launcher.run(Seat {

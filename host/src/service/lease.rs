@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::calling::Calls;
 use super::drive::Hold;
 use super::exit::InstanceId;
+use super::gate::Turn;
 use super::mailbox::Mailbox;
 use super::pool::Pool;
 use crate::dispatch::Attempt;
@@ -83,13 +84,13 @@ impl Lease {
     }
 
     /// Hands an attempt to the instance, or back if the instance has ended. The instance works on it
-    /// in the caller's task, until it has to wait for something.
+    /// in the caller's task, in this `turn`, until it has to wait for something.
     ///
     /// # Errors
     ///
     /// The attempt itself.
-    pub fn send(&self, attempt: Attempt) -> Result<(), Attempt> {
-        self.mailbox.send(attempt)
+    pub fn send(&self, attempt: Attempt, turn: Turn) -> Result<(), Attempt> {
+        self.mailbox.send(attempt, turn)
     }
 
     /// What wakes the instance from now on is left to who lets it work here.
@@ -99,7 +100,7 @@ impl Lease {
 
     /// Lets the instance work in the caller's task, until it has to wait for something.
     pub(super) fn lend(&self) {
-        self.mailbox.lend();
+        self.mailbox.lend(Turn::none());
     }
 
     /// Whether the instance has come to its end, and is about to be seen off.

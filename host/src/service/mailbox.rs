@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 
 use super::drive::{Hold, Lend};
+use super::gate::Turn;
 use crate::dispatch::Attempt;
 
 /// The pool's end. When the last copy is dropped, the instance is to end.
@@ -22,7 +23,7 @@ pub struct Inbox(Arc<Mutex<Letters>>);
 struct Sender {
     letters: Arc<Mutex<Letters>>,
     /// Who reads them, if anybody is to be helped with that.
-    reader: Option<Box<dyn Lend>>,
+    reader: Option<Arc<dyn Lend>>,
 }
 
 #[derive(Default)]
@@ -41,11 +42,11 @@ pub fn open() -> (Mailbox, Inbox) {
 }
 
 /// A mailbox whose senders drive its reader.
-pub(super) fn driven_by(reader: impl Lend + 'static) -> (Mailbox, Inbox) {
-    connect(Some(Box::new(reader)))
+pub(super) fn driven_by(reader: Arc<dyn Lend>) -> (Mailbox, Inbox) {
+    connect(Some(reader))
 }
 
-fn connect(reader: Option<Box<dyn Lend>>) -> (Mailbox, Inbox) {
+fn connect(reader: Option<Arc<dyn Lend>>) -> (Mailbox, Inbox) {
     let letters = Arc::default();
     let sender = Sender {
         letters: Arc::clone(&letters),
@@ -56,12 +57,12 @@ fn connect(reader: Option<Box<dyn Lend>>) -> (Mailbox, Inbox) {
 
 impl Mailbox {
     /// Hands an attempt to the instance, or back if the instance has ended. If the instance has
-    /// nothing to wait for, the attempt is over when this returns.
+    /// nothing to wait for, the attempt is over when this returns, and so is the `turn`.
     ///
     /// # Errors
     ///
     /// The attempt itself.
-    pub fn send(&self, attempt: Attempt) -> Result<(), Attempt> {
+    pub fn send(&self, attempt: Attempt, turn: Turn) -> Result<(), Attempt> {
         let waker = {
             let mut letters = self.0.letters.lock();
             if letters.closed {
@@ -74,7 +75,7 @@ impl Mailbox {
         if let Some(waker) = waker {
             waker.wake();
         }
-        self.lend();
+        self.lend(turn);
         drop(held);
         Ok(())
     }
@@ -93,9 +94,9 @@ impl Mailbox {
     }
 
     /// Moves the instance's work on, until it waits.
-    pub(super) fn lend(&self) {
+    pub(super) fn lend(&self, turn: Turn) {
         if let Some(reader) = &self.0.reader {
-            reader.lend();
+            reader.lend(turn);
         }
     }
 }

@@ -34,25 +34,30 @@ impl Meter {
         Self::new(super::gate::Gate::new(1).join(crate::telemetry::shards::Seconds::default()))
     }
 
-    /// Lets the instance work, and charges it for that. After that its turn is over.
-    pub(super) fn measure<T>(&self, work: impl FnOnce() -> T) -> T {
+    /// Lets the instance work, and charges it for that. After that its turn is over. Tells how many
+    /// nanoseconds it took.
+    pub(super) fn measure<T>(&self, work: impl FnOnce() -> T) -> (T, u64) {
         let (done, took) = burst::measure(work);
         self.share.used().add_nanos(took);
         if self.holds.load(Ordering::Relaxed) && self.holds.swap(false, Ordering::Acquire) {
             let over = self.turn.lock().take();
             drop(over);
         }
-        done
+        (done, took)
     }
 
-    /// The instance's computation was interrupted: waits until it may go on. Whatever it works on has
-    /// to be over by `deadline`.
-    pub async fn interrupted(self: Arc<Self>, deadline: Option<Instant>) {
-        let turn = self.share.turn_to_go_on(deadline).await;
+    /// A turn for what the instance does next.
+    pub(super) fn keep(&self, turn: Turn) {
         if turn.counts() {
             let before = self.turn.lock().replace(turn);
             self.holds.store(true, Ordering::Release);
             drop(before);
         }
+    }
+
+    /// The instance's computation was interrupted: waits until it may go on. Whatever it works on has
+    /// to be over by `deadline`.
+    pub async fn interrupted(self: Arc<Self>, deadline: Option<Instant>) {
+        self.keep(self.share.turn_to_go_on(deadline).await);
     }
 }

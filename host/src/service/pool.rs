@@ -34,6 +34,7 @@ use super::failover::MIN_TIME_LEFT;
 use super::lease::{Lease, Return, Taken, Vitals};
 use super::mailbox::Mailbox;
 use super::status::InstanceStatus;
+use crate::telemetry::shards::this_thread;
 
 pub use self::limits::PoolLimits;
 pub use self::state::Left;
@@ -164,7 +165,10 @@ impl Pool {
             {
                 return Ok(lease);
             }
-            state.queue.join().map_err(|_| Refused::Overloaded)?
+            state
+                .queue
+                .join(this_thread())
+                .map_err(|_| Refused::Overloaded)?
         };
         if let Some(calling) = calling {
             calling.waits_for_place(self);
@@ -416,7 +420,7 @@ impl Pool {
             let Choice::Take(index) = state.choose(now, state.queue.length() - 1) else {
                 return granted;
             };
-            let Some(waiter) = state.queue.next() else {
+            let Some(waiter) = state.queue.next_near(this_thread()) else {
                 return granted;
             };
             let lease = self.take_place(state, index, now);

@@ -335,11 +335,10 @@ async fn hand_over<E: Errand>(
 ) -> Result<Option<Result<E::Outcome, AttemptError>>, DispatchError> {
     let deadline = attempt.particulars.deadline;
     let waiting = Waiting::on(lease);
-    if lease.send(attempt).is_err() {
+    if lease.send(attempt, turn).is_err() {
         waiting.over();
         return Ok(Some(Err(AttemptError::NotStarted)));
     }
-    drop(turn);
     let outcome = match answer.try_recv() {
         // the guest had nothing to wait for
         Ok(answer) => Some(answer),

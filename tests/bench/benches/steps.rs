@@ -26,6 +26,7 @@ use wharf::service::exit::{Exit, ExitReason};
 use wharf::service::gate::Gate;
 use wharf::service::lane::Lane;
 use wharf::service::launch::{Ended, Launch, Seat};
+use wharf::service::nearness::Nearness;
 use wharf::service::pool::{Pool, PoolLimits};
 use wharf::service::quarantine::Ward;
 use wharf::service::supervisor::{Crew, Supervisor};
@@ -71,6 +72,7 @@ fn balance(bencher: Bencher<'_, '_>, instances: usize) {
             capacity: 16,
             expected: 1000,
             probe: false,
+            nearness: Nearness::Anywhere,
         })
         .collect();
     bencher.bench_local(|| choose(black_box(&loads).iter().copied(), 0, 1));

@@ -6,13 +6,15 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 fn load() -> impl Strategy<Value = Load> {
-    (0usize..5, 0usize..5, 0u64..40, any::<bool>()).prop_map(
-        |(in_flight, capacity, expected, probe)| Load {
+    let nearness = prop::sample::select(vec![Nearness::Near, Nearness::Anywhere, Nearness::Away]);
+    (0usize..5, 0usize..5, 0u64..40, any::<bool>(), nearness).prop_map(
+        |(in_flight, capacity, expected, probe, nearness)| Load {
             in_flight,
             capacity,
             // up to ten milliseconds
             expected: expected * 250_000,
             probe,
+            nearness,
         },
     )
 }
@@ -46,7 +48,7 @@ proptest! {
 
     #[test]
     fn equals_take_turns(count in 1usize..12, rounds in 1usize..5) {
-        let idle = Load { in_flight: 0, capacity: 1, expected: 7, probe: false };
+        let idle = Load { in_flight: 0, capacity: 1, expected: 7, probe: false, nearness: Nearness::Anywhere };
         let mut served = vec![0; count];
         let mut turn = 0;
         for _ in 0..count * rounds {
@@ -66,12 +68,38 @@ proptest! {
 }
 
 #[test]
+fn among_equals_the_nearest_goes_before_the_turn() {
+    let load = |in_flight, nearness| Load {
+        in_flight,
+        capacity: 2,
+        expected: 7,
+        probe: false,
+        nearness,
+    };
+    let choose = |loads: &[Load]| choose(loads.iter().copied(), 0, 0);
+    let (near, anywhere, away) = (Nearness::Near, Nearness::Anywhere, Nearness::Away);
+    assert_eq!(
+        choose(&[load(0, away), load(0, anywhere), load(0, near)]),
+        Choice::Take(2)
+    );
+    assert_eq!(
+        choose(&[load(0, away), load(0, anywhere), load(1, near)]),
+        Choice::Take(1)
+    );
+    assert_eq!(
+        choose(&[load(0, away), load(1, anywhere), load(1, near)]),
+        Choice::Take(0)
+    );
+}
+
+#[test]
 fn among_short_answers_only_a_noticeable_difference_counts() {
     let idle = |expected| Load {
         in_flight: 0,
         capacity: 1,
         expected,
         probe: false,
+        nearness: Nearness::Anywhere,
     };
     let busy = |expected| Load {
         in_flight: 1,
@@ -213,6 +241,7 @@ impl Sim {
                     capacity: self.capacity,
                     expected: latency[index].expected(time, in_flight[index]),
                     probe: latency[index].probe_due(time, handed),
+                    nearness: Nearness::Anywhere,
                 });
                 match choose(loads, queue.len() - 1, turn) {
                     Choice::Full => break,

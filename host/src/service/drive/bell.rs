@@ -2,18 +2,21 @@
 //!
 //! Most of what wakes it happens on a thread that drives the work at that moment, or is about to. Were
 //! the task woken each time, it would be scheduled, often on another thread, to find nothing to do. So
-//! whoever drives holds the bell meanwhile: that it was rung is noted, and heeded by the driver, or by
-//! the task once nobody holds it any more.
+//! whoever drives holds the bell meanwhile: that it was rung is noted, and heeded by the driver, or once
+//! nobody holds it any more, by the event loop of the thread that rang, or the task.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 
 use futures::task::AtomicWaker;
 
+use super::Lend;
+use crate::service::run_queue;
+
 /// See the module. As a waker, it is what the work is polled with.
-#[derive(Default)]
 pub(in crate::service) struct Bell {
+    work: Weak<dyn Lend>,
     task: AtomicWaker,
     /// How many hold it.
     held: AtomicUsize,
@@ -22,6 +25,16 @@ pub(in crate::service) struct Bell {
 }
 
 impl Bell {
+    /// The bell of this work.
+    pub(super) fn of(work: Weak<dyn Lend>) -> Self {
+        Self {
+            work,
+            task: AtomicWaker::new(),
+            held: AtomicUsize::new(0),
+            rung: AtomicBool::new(false),
+        }
+    }
+
     /// Whom it wakes.
     pub(super) fn is_for(&self, task: &Waker) {
         self.task.register(task);
@@ -45,10 +58,22 @@ impl Bell {
     }
 
     /// There is something to be done.
-    pub(super) fn ring(&self) {
+    pub(in crate::service) fn ring(&self) {
         self.rung.store(true, Ordering::SeqCst);
         // whoever holds it last has seen that, or is seen here
         if self.held.load(Ordering::SeqCst) == 0 && self.heed() {
+            self.call();
+        }
+    }
+
+    /// Has somebody go on with the work.
+    fn call(&self) {
+        let may = |work: &Arc<dyn Lend>| !work.is_apart();
+        let here = run_queue::is_here() && {
+            let work = self.work.upgrade().filter(may);
+            work.is_some_and(run_queue::push)
+        };
+        if !here {
             self.task.wake();
         }
     }
@@ -60,7 +85,7 @@ pub(super) struct Held<'a>(&'a Bell);
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         if self.0.held.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.heed() {
-            self.0.task.wake();
+            self.0.call();
         }
     }
 }
@@ -77,12 +102,14 @@ impl Wake for Bell {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Drive;
     use super::super::tests::counting_waker;
     use super::*;
     use std::thread;
 
     fn bell() -> (Bell, Arc<AtomicUsize>) {
-        let (bell, (task, woken)) = (Bell::default(), counting_waker());
+        let bell = Bell::of(Weak::<Drive<()>>::new());
+        let (task, woken) = counting_waker();
         bell.is_for(&task);
         (bell, woken)
     }

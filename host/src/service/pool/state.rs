@@ -16,8 +16,10 @@ use crate::service::ejection::{Eject, Ejection, Outcome};
 use crate::service::exit::InstanceId;
 use crate::service::lease::{Lease, Return, Taken, Vitals};
 use crate::service::mailbox::Mailbox;
+use crate::service::nearness::Stay;
 use crate::service::queue::Queue;
 use crate::service::status::{InstanceState, InstanceStatus};
+use crate::telemetry::shards::this_thread;
 
 /// One instance, as its pool sees it.
 pub(super) struct Slot {
@@ -30,6 +32,7 @@ pub(super) struct Slot {
     pub(super) started: Instant,
     pub(super) vitals: Arc<Vitals>,
     pub(super) latency: Latency,
+    stay: Stay,
     /// Why it takes no more.
     pub(super) ejected: Option<Eject>,
 }
@@ -76,6 +79,7 @@ impl Slot {
             started: Instant::now(),
             vitals,
             latency: Latency::default(),
+            stay: Stay::default(),
             ejected: None,
         }
     }
@@ -149,6 +153,7 @@ impl State {
         let slot = &mut self.slots[index];
         let mailbox = slot.mailbox.clone()?;
         slot.latency.began(now, slot.in_flight);
+        slot.stay.used(this_thread(), now);
         slot.in_flight += 1;
         let taken = Taken { at: now, places };
         let taken = (slot.id, mailbox, Arc::clone(&slot.vitals), taken);
@@ -236,6 +241,7 @@ impl State {
     /// Which instance gets the next job, if `waiting` others wait besides it.
     pub(super) fn choose(&self, now: Duration, waiting: usize) -> Choice {
         let shared = self.downshift.capacity().get();
+        let thread = this_thread();
         let loads = self.slots.iter().map(|slot| Load {
             in_flight: slot.in_flight,
             capacity: match slot.mailbox {
@@ -244,6 +250,7 @@ impl State {
             },
             expected: slot.latency.expected(now, slot.in_flight),
             probe: slot.latency.probe_due(now, self.jobs),
+            nearness: slot.stay.nearness(thread, now),
         });
         balance::choose(loads, waiting, self.turn)
     }

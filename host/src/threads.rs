@@ -1,0 +1,265 @@
+//! The threads of a server: two for each processor.
+//!
+//! One of the two is an event loop of its own, with a share of the connections ([`Loops`]). Everything a
+//! request needs happens there, from its first byte to the last of its answer, as long as its guest neither
+//! waits nor computes for long: to wake another thread costs as much as all the rest of a small request. The
+//! other is one of a pool whose threads take work from one another ([`Threads::block_on`]). There guests go
+//! on that wait or were interrupted, and there are deploys and what the operator asks for.
+//!
+//! That there are two threads for a processor costs nothing while one of them sleeps. When both have work
+//! the system shares the processor between them, and a loop, which seldom works for long, goes first.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, Result};
+use hyper::rt::Executor;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
+
+use crate::service::gate::{self, Gate};
+use crate::service::run_queue;
+
+/// All threads of a server. They end when this is dropped, with what is left of their work.
+pub struct Threads {
+    _running: Vec<Running>,
+    shared: Runtime,
+    loops: Arc<Loops>,
+    gate: Arc<Gate>,
+}
+
+/// The event loops, and how many connections each has.
+pub struct Loops {
+    loops: Vec<Arc<EventLoop>>,
+    /// The pool, which serves connections if there are no loops.
+    shared: Arc<EventLoop>,
+}
+
+struct EventLoop {
+    runtime: Handle,
+    connections: AtomicUsize,
+}
+
+/// A connection's place in an event loop, until it is dropped.
+pub struct Seat(Arc<EventLoop>);
+
+/// Runs the streams of a connection that has several (HTTP/2): on its own loop, or, if that has worked for
+/// long, in the shared pool. One connection can then use all processors.
+#[derive(Clone)]
+pub struct Streams(Handle);
+
+impl Threads {
+    /// Starts them.
+    ///
+    /// # Errors
+    ///
+    /// A system that gives no threads.
+    pub fn start() -> Result<Self> {
+        let known: Arc<OnceLock<Arc<Gate>>> = Arc::default();
+        let told = Arc::clone(&known);
+        let shared = Builder::new_multi_thread()
+            .enable_all()
+            .on_thread_park(move || {
+                if let Some(gate) = known.get() {
+                    gate.idle();
+                }
+            })
+            .build()
+            .context("the async runtime could not be made")?;
+        let processors = shared.metrics().num_workers();
+        let gate = Arc::clone(told.get_or_init(|| Gate::new(processors)));
+        let running = (0..processors).map(|_| Running::start(&gate));
+        let running = running.collect::<Result<Vec<_>>>()?;
+        let loops = Loops::of(
+            running.iter().map(|running| running.runtime.clone()),
+            shared.handle().clone(),
+        );
+        Ok(Self {
+            _running: running,
+            shared,
+            loops: Arc::new(loops),
+            gate,
+        })
+    }
+
+    /// Where connections are served.
+    pub fn loops(&self) -> &Arc<Loops> {
+        &self.loops
+    }
+
+    /// Where guests share the processors.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Runs a future to its end, and what it spawns in the shared pool.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.shared.block_on(future)
+    }
+}
+
+impl Loops {
+    fn of(runtimes: impl Iterator<Item = Handle>, shared: Handle) -> Self {
+        let event_loop = |runtime| {
+            Arc::new(EventLoop {
+                runtime,
+                connections: AtomicUsize::new(0),
+            })
+        };
+        Self {
+            loops: runtimes.map(event_loop).collect(),
+            shared: event_loop(shared),
+        }
+    }
+
+    /// A place for one more connection, in the loop that has the fewest.
+    pub fn seat(&self) -> Seat {
+        let count = |event_loop: &&Arc<EventLoop>| event_loop.connections.load(Ordering::Relaxed);
+        let least = self.loops.iter().min_by_key(count);
+        let least = least.unwrap_or(&self.shared);
+        least.connections.fetch_add(1, Ordering::Relaxed);
+        Seat(Arc::clone(least))
+    }
+
+    /// Runs the streams of a connection.
+    pub fn streams(&self) -> Streams {
+        Streams(self.shared.runtime.clone())
+    }
+}
+
+impl Seat {
+    /// The loop that it is in.
+    pub fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        if gate::is_tired() {
+            self.0.spawn(stream);
+        } else {
+            tokio::spawn(stream);
+        }
+    }
+}
+
+/// The thread of an event loop. It ends when this is dropped.
+struct Running {
+    runtime: Handle,
+    thread: Option<JoinHandle<()>>,
+    stop: Option<oneshot::Sender<Infallible>>,
+}
+
+impl Running {
+    fn start(gate: &Arc<Gate>) -> Result<Self> {
+        let gate = Arc::clone(gate);
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .on_thread_park(move || gate.idle())
+            .build()
+            .context("an event loop could not be made")?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("loop".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = stopped => {}
+                        () = run_queue::serve() => {}
+                    }
+                });
+                // what may still block in the background is not waited for
+                runtime.shutdown_background();
+            })
+            .context("the thread of an event loop could not be started")?;
+        Ok(Self {
+            runtime: handle,
+            thread: Some(thread),
+            stop: Some(stop),
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // a panic there was said where it happened
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_go_where_the_fewest_are() {
+        let threads = Threads::start().unwrap();
+        let shared = threads.shared.handle();
+        let loops = Loops::of(std::iter::repeat_n(shared.clone(), 3), shared.clone());
+        let counts = || -> Vec<_> {
+            let counts = loops
+                .loops
+                .iter()
+                .map(|it| it.connections.load(Ordering::Relaxed));
+            counts.collect()
+        };
+        let mut seats: Vec<_> = (0..7).map(|_| loops.seat()).collect();
+        assert_eq!(counts(), [3, 2, 2]);
+        let second = Arc::clone(&loops.loops[1]);
+        seats.retain(|seat| !Arc::ptr_eq(&seat.0, &second));
+        assert_eq!(counts(), [3, 0, 2]);
+        seats.extend((0..3).map(|_| loops.seat()));
+        assert_eq!(
+            counts(),
+            [3, 3, 2],
+            "the one that was left is filled up first"
+        );
+    }
+
+    #[test]
+    fn what_is_spawned_on_a_loop_runs_in_its_thread() {
+        let threads = Threads::start().unwrap();
+        let seat = threads.loops().seat();
+        let task = seat
+            .runtime()
+            .spawn(async { std::thread::current().name().map(str::to_owned) });
+        let name = threads.block_on(task).unwrap();
+        assert_eq!(name.as_deref(), Some("loop"));
+    }
+
+    #[test]
+    fn the_threads_end_with_what_is_left_of_their_work() {
+        struct Told(std::sync::mpsc::Sender<()>);
+        impl Drop for Told {
+            fn drop(&mut self) {
+                let _ = self.0.send(());
+            }
+        }
+        let (told, dropped) = std::sync::mpsc::channel();
+        let threads = Threads::start().unwrap();
+        let left = Told(told);
+        let seat = threads.loops().seat();
+        seat.runtime().spawn(async move {
+            let _left = left;
+            std::future::pending::<()>().await;
+        });
+        drop(threads);
+        assert_eq!(dropped.try_recv(), Ok(()));
+    }
+}
