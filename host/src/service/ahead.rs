@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 
+use super::drive::Hold;
 use super::lease::Lease;
 use crate::body::{Body, BodyError};
 
@@ -70,17 +71,19 @@ pub(super) struct Ahead {
 
 impl Ahead {
     /// Takes what is there, and what the guest makes when it has room again. Whoever reads on is
-    /// woken for the rest as usual.
-    pub(super) async fn take(body: &mut Body, lease: &Lease) -> Self {
+    /// woken for the rest as usual. Meanwhile the guest is on `hold`: how it ends after a whole body is not
+    /// known before that is taken.
+    pub(super) async fn take(body: &mut Body, lease: &Lease, mut hold: Option<Hold<'_>>) -> Self {
         let mut ahead = Self::default();
         loop {
-            let (before, hold) = (ahead.frames.len(), lease.hold());
+            let before = ahead.frames.len();
+            hold = hold.or_else(|| lease.hold());
             let mut may_come = ahead.poll(body);
             if may_come && lease.is_over() {
-                drop(hold);
+                drop(hold.take());
                 // the guest has come to its end in the middle of this: how, is known in a moment
                 may_come = ahead.add(body.frame().await);
-            } else if let (true, Some(hold)) = (may_come || ahead.over, hold) {
+            } else if let (true, Some(hold)) = (may_come || ahead.over, &hold) {
                 // otherwise there is enough, and what the guest does next need not be waited for
                 hold.settle();
             }

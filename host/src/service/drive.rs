@@ -123,7 +123,7 @@ pub(super) trait Lend: Send + Sync {
 }
 
 /// Until it is dropped, what would wake a work's task waits for who drives it here.
-pub(super) struct Hold<'a> {
+pub struct Hold<'a> {
     work: &'a dyn Lend,
     _held: Held<'a>,
 }
@@ -137,7 +137,7 @@ impl<'a> Hold<'a> {
     }
 
     /// Drives the work if there is a reason to.
-    pub(super) fn settle(self) {
+    pub(super) fn settle(&self) {
         if self.work.bell().is_rung() {
             self.work.lend(Turn::none());
         }

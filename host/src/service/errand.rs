@@ -10,6 +10,7 @@ use http::{Response, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::drive::Hold;
 use super::exit::Death;
 use super::guarded::Guarded;
 use super::lane::Lane;
@@ -49,7 +50,8 @@ pub trait Errand: Sync {
     /// What one try is given, whose spans are part of `trace`.
     fn work(&self, trace: Option<&Trace>) -> (Work, Awaited<Self::Outcome>);
 
-    /// Makes the answer of what an instance gave, whose place in it is `lease`.
+    /// Makes the answer of what an instance gave, whose place in it is `lease`. What the instance does
+    /// after that is not to be seen before, so it is on `hold` until then, or until the answer needs it.
     ///
     /// # Errors
     ///
@@ -58,6 +60,7 @@ pub trait Errand: Sync {
         &self,
         outcome: Self::Outcome,
         lease: Arc<Lease>,
+        hold: Option<Hold<'_>>,
     ) -> impl Future<Output = Result<Self::Answer, Death>> + Send;
 
     /// Whether what an instance gives says that the guest failed.
@@ -140,9 +143,11 @@ impl Errand for Job {
         &self,
         response: Response<Body>,
         lease: Arc<Lease>,
+        hold: Option<Hold<'_>>,
     ) -> Result<Response<Body>, Death> {
         lease.note_answer(Self::is_failure(&response));
-        Guarded::wrap(response, lease, self.body.clone(), self.deadline).await
+        let request = self.body.clone();
+        Guarded::wrap(response, (lease, hold), request, self.deadline).await
     }
 
     /// A status can say that: not that the guest refuses for reasons of its own.

@@ -17,6 +17,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ahead::{Ahead, Frames};
+use super::drive::Hold;
 use super::exit::Death;
 use super::lease::Lease;
 use crate::body::{Body, BodyError, ReplayBody, full};
@@ -43,14 +44,14 @@ impl Guarded {
     /// The instance died over it, and nothing of it has gone on to the client.
     pub(super) async fn wrap(
         response: Response<Body>,
-        lease: Arc<Lease>,
+        (lease, hold): (Arc<Lease>, Option<Hold<'_>>),
         request: ReplayBody,
         deadline: Instant,
     ) -> Result<Response<Body>, Death> {
         let (head, mut inner) = response.into_parts();
         let length = head.headers.get(CONTENT_LENGTH);
         let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        let taken = Ahead::take(&mut inner, &lease).await;
+        let taken = Ahead::take(&mut inner, &lease, hold).await;
         if let Some(Err(BodyError::Died(death))) = taken.frames.last() {
             return Err(*death);
         }

@@ -117,24 +117,13 @@ impl Service {
         }
         let within = trace.map(|_| span.trace());
         let (attempt, effects, answer) = attempt(job, &lease, (*tries, trial.is_some()), within);
-        let outcome = hand_over::<E>(&lease, attempt, answer, turn).await?;
-        let death = match outcome {
-            Some(Ok(outcome)) => {
-                // whatever the guest made of a body that was cut, the client shall know why
-                if let Some(error) = job.fault() {
-                    return Err(error);
+        let death = match hand_over(job, &lease, attempt, answer, turn).await? {
+            Some(Ok((answer, failed))) => {
+                self.compare(release, failed, began);
+                if let Some(trial) = trial {
+                    trial.answered();
                 }
-                let failed = E::is_failure(&outcome);
-                match job.finish(outcome, Arc::clone(&lease)).await {
-                    Ok(answer) => {
-                        self.compare(release, failed, began);
-                        if let Some(trial) = trial {
-                            trial.answered();
-                        }
-                        return Ok(Step::Answered(answer));
-                    }
-                    Err(death) => death,
-                }
+                return Ok(Step::Answered(answer));
             }
             Some(Err(AttemptError::Guest(message))) => {
                 lease.note_answer(true);
@@ -325,16 +314,18 @@ fn attempt<E: Errand>(
     (attempt, effects, answer)
 }
 
-/// Hands a try to an instance and waits for what comes of it; `None` if the instance went without a
-/// word. The `turn` is over as soon as the guest has to wait.
+/// Hands a try to an instance and waits for what comes of it, the answer and whether it says that the guest
+/// failed; `None` if the instance went without a word. The `turn` is over as soon as the guest has to wait.
 async fn hand_over<E: Errand>(
+    job: &E,
     lease: &Arc<Lease>,
     attempt: Attempt,
     mut answer: Awaited<E::Outcome>,
     turn: Turn,
-) -> Result<Option<Result<E::Outcome, AttemptError>>, DispatchError> {
+) -> Result<Option<Result<(E::Answer, bool), AttemptError>>, DispatchError> {
     let deadline = attempt.particulars.deadline;
     let waiting = Waiting::on(lease);
+    let mut hold = lease.hold();
     if lease.send(attempt, turn).is_err() {
         waiting.over();
         return Ok(Some(Err(AttemptError::NotStarted)));
@@ -343,11 +334,24 @@ async fn hand_over<E: Errand>(
         // the guest had nothing to wait for
         Ok(answer) => Some(answer),
         Err(TryRecvError::Closed) => None,
-        Err(TryRecvError::Empty) => timeout_at(deadline + GRACE, answer)
-            .await
-            .map_err(|_| DispatchError::Deadline)?
-            .ok(),
+        Err(TryRecvError::Empty) => {
+            drop(hold.take());
+            let answer = timeout_at(deadline + GRACE, answer).await;
+            answer.map_err(|_| DispatchError::Deadline)?.ok()
+        }
     };
     waiting.over();
-    Ok(outcome)
+    let outcome = match outcome {
+        Some(Ok(outcome)) => outcome,
+        Some(Err(error)) => return Ok(Some(Err(error))),
+        None => return Ok(None),
+    };
+    // whatever the guest made of a body that was cut, the client shall know why
+    if let Some(error) = job.fault() {
+        return Err(error);
+    }
+    let failed = E::is_failure(&outcome);
+    let answer = job.finish(outcome, Arc::clone(lease), hold).await;
+    let answer = answer.map(|answer| (answer, failed));
+    Ok(Some(answer.map_err(AttemptError::Died)))
 }

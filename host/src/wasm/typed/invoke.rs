@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use wasmtime::component::Val;
 
 use crate::dispatch::{AttemptError, Caller, Line, Message, Noted, RequestId, Work};
+use crate::service::drive::Hold;
 use crate::service::errand::{Awaited, Errand};
 use crate::service::exit::Death;
 use crate::service::lane::Lane;
@@ -98,7 +99,12 @@ impl Errand for Call {
         (Work::Call(Box::new(invoke)), awaited)
     }
 
-    async fn finish(&self, values: Vec<Val>, lease: Arc<Lease>) -> Result<Vec<Val>, Death> {
+    async fn finish(
+        &self,
+        values: Vec<Val>,
+        lease: Arc<Lease>,
+        _: Option<Hold<'_>>,
+    ) -> Result<Vec<Val>, Death> {
         lease.note_answer(false);
         lease.mark_served();
         Ok(values)
