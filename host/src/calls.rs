@@ -14,7 +14,7 @@ use tracing::warn;
 
 use crate::body::Body;
 use crate::config::ServiceName;
-use crate::dispatch::{Caller, Noted};
+use crate::dispatch::{Answer, Caller, Noted};
 use crate::exchange::{Arrival, Target};
 use crate::ingress::REQUEST_ID;
 use crate::ingress::respond::Problem;
@@ -64,7 +64,10 @@ impl Calls {
     ) -> Response<Body> {
         let id = caller.id.clone();
         let result = self.ask(caller, name, request).await;
-        result.unwrap_or_else(|problem| problem.into_response(&id, Version::HTTP_11))
+        match result {
+            Ok(response) => *response,
+            Err(problem) => problem.into_response(&id, Version::HTTP_11),
+        }
     }
 
     async fn ask(
@@ -72,7 +75,7 @@ impl Calls {
         caller: Caller,
         name: &ServiceName,
         request: Request<Body>,
-    ) -> Result<Response<Body>, Problem> {
+    ) -> Result<Answer, Problem> {
         let at = Instant::now();
         check_depth(&caller, name)?;
         let target = self.target(name)?;
@@ -94,7 +97,7 @@ impl Calls {
             head: Box::new(head),
             body,
             client: caller.lane,
-            caller: Some(caller),
+            caller: Some(Box::new(caller)),
             noted: Noted {
                 trace: span.trace().clone(),
                 ..Noted::default()

@@ -14,7 +14,7 @@ mod head;
 use std::fmt;
 use std::time::Duration;
 
-pub use attempt::{Attempt, Exchange, Line, Message, Particulars, Reply, Work};
+pub use attempt::{Answer, Attempt, Exchange, Line, Message, Particulars, Reply, Work};
 pub use caller::Caller;
 pub use effects::{Effect, Effects, Superseded};
 pub use head::Head;
@@ -96,12 +96,13 @@ impl TryFrom<HeaderValue> for RequestId {
     }
 }
 
-/// One request on its way, kept by its dispatcher until it is answered.
+/// One request on its way, kept by its dispatcher until it is answered. What is large of it is boxed, for it
+/// is moved several times before it comes to rest.
 pub struct Job {
     /// Names the request.
     pub id: RequestId,
     /// The head, as the guest is to see it.
-    pub head: Head,
+    pub head: Box<Head>,
     /// The body, with what is kept of it for a replay.
     pub body: ReplayBody,
     /// When the request must be over, its body included.
@@ -109,7 +110,7 @@ pub struct Job {
     /// The share of all requests that it belongs to.
     pub lane: Lane,
     /// The service that asks; `None` for a request from outside.
-    pub caller: Option<Caller>,
+    pub caller: Option<Box<Caller>>,
     /// What whoever records it wants to know.
     pub noted: Noted,
 }
@@ -136,9 +137,9 @@ impl Job {
         stream: Body,
         deadline: Instant,
         limits: &Limits,
-        (lane, caller, noted): (Lane, Option<Caller>, Noted),
+        (lane, caller, noted): (Lane, Option<Box<Caller>>, Noted),
     ) -> Result<Self, DispatchError> {
-        let head = Head::new(head);
+        let head = Box::new(Head::new(head));
         let announced = head.length;
         if announced.is_some_and(|length| length > limits.request_body) {
             return Err(DispatchError::TooLarge {

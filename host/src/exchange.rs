@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{Method, Response, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::body::{Body, empty};
-use crate::dispatch::{Caller, DispatchError, Job, Noted, RequestId};
+use crate::clock;
+use crate::dispatch::{Answer, Caller, DispatchError, Job, Noted, RequestId};
 use crate::ingress::respond::Problem;
 use crate::service::errand::Errand;
 use crate::service::lane::Lane;
@@ -38,7 +39,7 @@ pub struct Arrival {
     /// The share of all requests that its client belongs to.
     pub client: Lane,
     /// The service that asks; `None` for a client outside.
-    pub caller: Option<Caller>,
+    pub caller: Option<Box<Caller>>,
     /// What whoever records it wants to know.
     pub noted: Noted,
 }
@@ -49,10 +50,10 @@ impl Target {
     /// # Errors
     ///
     /// Why the service has no answer, for whoever asked.
-    pub async fn answer(&self, arrival: Arrival) -> Result<Response<Body>, Problem> {
+    pub async fn answer(&self, arrival: Arrival) -> Result<Answer, Problem> {
         let (at, id) = (arrival.at, arrival.id.clone());
         let result = self.run(arrival).await;
-        self.told(result, at, &id, Response::status)
+        self.told(result, at, &id, |response| response.status())
     }
 
     /// Has another service's call answered, and counts it as the request that it would be.
@@ -61,7 +62,7 @@ impl Target {
     ///
     /// Why the service has no answer.
     pub async fn call<E: Errand>(&self, errand: &E) -> Result<E::Answer, Problem> {
-        let at = Instant::now();
+        let at = clock::now();
         let tried = self.service.tried_in(errand.lane());
         let release = tried.as_ref().unwrap_or(&self.release);
         let result = self.service.dispatch(release, errand).await;
@@ -91,11 +92,12 @@ impl Target {
             .as_ref()
             .map_or_else(|problem| problem.status, status);
         service.metrics.answered(status);
-        service.metrics.duration.observe(at.elapsed());
+        let took = clock::recent().saturating_duration_since(at);
+        service.metrics.duration.observe(took);
         result
     }
 
-    async fn run(&self, arrival: Arrival) -> Result<Response<Body>, DispatchError> {
+    async fn run(&self, arrival: Arrival) -> Result<Answer, DispatchError> {
         let Arrival {
             at,
             id,
@@ -116,7 +118,7 @@ impl Target {
         let release = tried.as_ref().unwrap_or(&self.release);
         noted.progress.goes_to(|| release.place());
         let limits = &release.manifest.limits;
-        let deadline = self.deadline(at, caller.as_ref());
+        let deadline = self.deadline(at, caller.as_deref());
         let head_only = head.method == Method::HEAD;
         // hyper leaves out such bodies in HTTP/1; between services there is no hyper
         let leave_out = caller.is_some() || head.version >= Version::HTTP_2;
@@ -128,18 +130,14 @@ impl Target {
 
 /// Takes away what an answer must not have: a body where none may be (RFC 9110, 6.4.1), and the
 /// length of the body that a 204 hasn't (8.6).
-fn without_needless_body(
-    mut response: Response<Body>,
-    head_only: bool,
-    leave_out: bool,
-) -> Response<Body> {
+fn without_needless_body(mut response: Answer, head_only: bool, leave_out: bool) -> Answer {
     let status = response.status();
     if matches!(status, StatusCode::NO_CONTENT) || status.is_informational() {
         response.headers_mut().remove(CONTENT_LENGTH);
     }
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if leave_out && (head_only || bodiless) {
-        return response.map(|_| empty());
+        *response.body_mut() = empty();
     }
     response
 }

@@ -14,6 +14,7 @@ pub mod app;
 pub mod body;
 pub mod calls;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod deploy;
 pub mod dispatch;

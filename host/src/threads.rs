@@ -19,6 +19,7 @@ use hyper::rt::Executor;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
+use crate::clock;
 use crate::service::gate::{self, Gate};
 use crate::service::run_queue;
 
@@ -168,6 +169,7 @@ impl Running {
         let runtime = Builder::new_current_thread()
             .enable_all()
             .on_thread_park(move || gate.idle())
+            .on_thread_unpark(clock::forget)
             .build()
             .context("an event loop could not be made")?;
         let handle = runtime.handle().clone();
@@ -175,6 +177,7 @@ impl Running {
         let thread = std::thread::Builder::new()
             .name("loop".into())
             .spawn(move || {
+                clock::forget();
                 runtime.block_on(async {
                     tokio::select! {
                         _ = stopped => {}

@@ -117,8 +117,11 @@ pub struct Exchange {
     pub reply: Reply,
 }
 
+/// The answer to a request. It comes a long way, and is large.
+pub type Answer = Box<Response<Body>>;
+
 /// The answering end of a request.
-pub type Reply = oneshot::Sender<Result<Response<Body>, AttemptError>>;
+pub type Reply = oneshot::Sender<Result<Answer, AttemptError>>;
 
 /// A call of a function, in terms of whoever runs instances.
 pub trait Message: Any + Send {

@@ -27,8 +27,9 @@ use tracing::warn;
 
 use self::respond::Problem;
 use crate::body::{Body, BodyError, empty};
+use crate::clock;
 use crate::config::Http;
-use crate::dispatch::{Noted, RequestId};
+use crate::dispatch::{Answer, Noted, RequestId};
 use crate::exchange::{Arrival, Target};
 use crate::router::Table;
 use crate::service::Ledger;
@@ -119,7 +120,7 @@ impl Ingress {
 
     /// Answers a request. The record of it is to be kept until the response's body is over.
     async fn handle(&self, client: Client, request: Request<Incoming>) -> (Response<Body>, Record) {
-        let arrived = Instant::now();
+        let arrived = clock::now();
         let (head, incoming) = request.into_parts();
         let head = Box::new(head);
         let id = request_id(&head.headers);
@@ -129,7 +130,7 @@ impl Ingress {
             .forward(arrived, &id, client, (head, incoming), &mut record)
             .await;
         let mut response = match forwarded {
-            Ok(response) => response,
+            Ok(response) => *response,
             Err(problem) => problem.into_response(&id, version),
         };
         record.answered(response.status(), response.body().is_end_stream());
@@ -144,7 +145,7 @@ impl Ingress {
         client: Client,
         (mut head, incoming): (Box<Parts>, Incoming),
         record: &mut Record,
-    ) -> Result<Response<Body>, Problem> {
+    ) -> Result<Answer, Problem> {
         let most = self.limits.max_header_bytes;
         let authority = hygiene::check(&head, most).map_err(Problem::closing)?;
         let target = {

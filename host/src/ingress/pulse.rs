@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock;
+
 /// What one connection is doing. Its stream, its requests and its bodies tell it.
 pub(super) struct Pulse {
     born: Instant,
@@ -86,7 +88,10 @@ impl Pulse {
     }
 
     fn mark(&self, head: u64) {
-        let age = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX >> 1);
+        let age = clock::recent()
+            .saturating_duration_since(self.born)
+            .as_millis();
+        let age = u64::try_from(age).unwrap_or(u64::MAX >> 1);
         self.since.store((age << 1) | head, Ordering::Relaxed);
     }
 }

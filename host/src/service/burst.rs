@@ -3,9 +3,10 @@
 //! One guest's call may run another on the same thread, within its own turn. That one's time is its own.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::shares::QUANTUM;
+use crate::clock;
 
 struct Thread {
     /// Nanoseconds of guests' work since the thread was idle, or let everything else go first.
@@ -49,9 +50,9 @@ pub(super) fn newcomers() -> u32 {
 /// Does work, and tells how many nanoseconds it took, without what was measured within it.
 pub(super) fn measure<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let outer = THREAD.with(|thread| thread.within.replace(0));
-    let start = Instant::now();
+    let start = clock::read();
     let done = work();
-    let took = nanos(start.elapsed());
+    let took = nanos(clock::read() - start);
     let own = THREAD.with(|thread| {
         let own = took.saturating_sub(thread.within.replace(outer + took));
         thread.burst.set(thread.burst.get() + own);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -15,10 +15,9 @@ use super::exit::Death;
 use super::guarded::Guarded;
 use super::lane::Lane;
 use super::lease::Lease;
-use crate::body::Body;
 use crate::calls::TRACE;
 use crate::dispatch::{
-    AttemptError, Caller, DispatchError, Exchange, Job, Line, Noted, RequestId, Work,
+    Answer, AttemptError, Caller, DispatchError, Exchange, Job, Line, Noted, RequestId, Work,
 };
 use crate::telemetry::otlp::Trace;
 
@@ -96,8 +95,8 @@ pub trait Errand: Sync {
 }
 
 impl Errand for Job {
-    type Outcome = Response<Body>;
-    type Answer = Response<Body>;
+    type Outcome = Answer;
+    type Answer = Answer;
 
     fn id(&self) -> &RequestId {
         &self.id
@@ -112,14 +111,14 @@ impl Errand for Job {
     }
 
     fn caller(&self) -> Option<&Caller> {
-        self.caller.as_ref()
+        self.caller.as_deref()
     }
 
     fn line(&self) -> Line {
         Line::new(&self.head)
     }
 
-    fn work(&self, trace: Option<&Trace>) -> (Work, Awaited<Response<Body>>) {
+    fn work(&self, trace: Option<&Trace>) -> (Work, Awaited<Answer>) {
         let (reply, answer) = oneshot::channel();
         let mut head = self.head.give();
         let traced = match trace {
@@ -141,17 +140,17 @@ impl Errand for Job {
 
     async fn finish(
         &self,
-        response: Response<Body>,
+        response: Answer,
         lease: Arc<Lease>,
         hold: Option<Hold<'_>>,
-    ) -> Result<Response<Body>, Death> {
+    ) -> Result<Answer, Death> {
         lease.note_answer(Self::is_failure(&response));
         let request = self.body.clone();
         Guarded::wrap(response, (lease, hold), request, self.deadline).await
     }
 
     /// A status can say that: not that the guest refuses for reasons of its own.
-    fn is_failure(response: &Response<Body>) -> bool {
+    fn is_failure(response: &Answer) -> bool {
         let said = [StatusCode::NOT_IMPLEMENTED, StatusCode::SERVICE_UNAVAILABLE];
         response.status().is_server_error() && !said.contains(&response.status())
     }

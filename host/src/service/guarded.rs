@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Response;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -21,6 +20,7 @@ use super::drive::Hold;
 use super::exit::Death;
 use super::lease::Lease;
 use crate::body::{Body, BodyError, ReplayBody, full};
+use crate::dispatch::Answer;
 
 /// See the module.
 pub(super) struct Guarded {
@@ -43,13 +43,13 @@ impl Guarded {
     ///
     /// The instance died over it, and nothing of it has gone on to the client.
     pub(super) async fn wrap(
-        response: Response<Body>,
+        mut response: Answer,
         (lease, hold): (Arc<Lease>, Option<Hold<'_>>),
         request: ReplayBody,
         deadline: Instant,
-    ) -> Result<Response<Body>, Death> {
-        let (head, mut inner) = response.into_parts();
-        let length = head.headers.get(CONTENT_LENGTH);
+    ) -> Result<Answer, Death> {
+        let mut inner = std::mem::take(response.body_mut());
+        let length = response.headers().get(CONTENT_LENGTH);
         let announced = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let taken = Ahead::take(&mut inner, &lease, hold).await;
         if let Some(Err(BodyError::Died(death))) = taken.frames.last() {
@@ -59,7 +59,8 @@ impl Guarded {
         if whole && let Some(bytes) = taken.join() {
             lease.mark_served();
             request.close();
-            return Ok(Response::from_parts(head, full(bytes)));
+            *response.body_mut() = full(bytes);
+            return Ok(response);
         }
         let mut guarded = Self {
             ahead: taken.frames,
@@ -75,7 +76,8 @@ impl Guarded {
         } else if let Some(lease) = &guarded.lease {
             lease.note_streaming();
         }
-        Ok(Response::from_parts(head, Body::stream(guarded)))
+        *response.body_mut() = Body::stream(guarded);
+        Ok(response)
     }
 
     /// Counts what has been sent. With a length announced nobody asks for what comes after it.

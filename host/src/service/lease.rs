@@ -14,6 +14,7 @@ use super::exit::InstanceId;
 use super::gate::Turn;
 use super::mailbox::Mailbox;
 use super::pool::Pool;
+use crate::clock;
 use crate::dispatch::Attempt;
 
 /// What an instance tells about itself while it runs.
@@ -138,7 +139,7 @@ impl Lease {
     /// The guest has answered; `failed` if that was a failure of its own making.
     pub fn note_answer(&self, failed: bool) {
         self.failed.store(failed, Ordering::Relaxed);
-        *self.answered.lock() = Some(Instant::now());
+        *self.answered.lock() = Some(clock::recent());
     }
 
     /// The response will take a while: what is known of how fast the instance is must not wait for

@@ -34,6 +34,7 @@ use super::failover::MIN_TIME_LEFT;
 use super::lease::{Lease, Return, Taken, Vitals};
 use super::mailbox::Mailbox;
 use super::status::InstanceStatus;
+use crate::clock;
 use crate::telemetry::shards::this_thread;
 
 pub use self::limits::PoolLimits;
@@ -154,7 +155,7 @@ impl Pool {
                 }
                 Phase::Draining | Phase::Closed => return Err(Refused::Closed),
             }
-            let now = self.born.elapsed();
+            let now = self.time(clock::recent());
             if !again {
                 let left = deadline.saturating_duration_since(self.born + now);
                 state.admit(now, left)?;
@@ -395,7 +396,7 @@ impl Pool {
     pub(super) fn release(self: &Arc<Self>, id: InstanceId, back: &Return) {
         let granted = {
             let mut state = self.state.lock();
-            let now = self.born.elapsed();
+            let now = self.time(clock::recent());
             // not what an instance that was retired before still had to do
             if back.served && state.phase == Phase::Probing && state.is_usable(id) {
                 self.recovered.notify_one();
@@ -416,7 +417,7 @@ impl Pool {
             return granted;
         }
         while !state.queue.is_empty() {
-            let now = self.born.elapsed();
+            let now = self.time(clock::recent());
             let Choice::Take(index) = state.choose(now, state.queue.length() - 1) else {
                 return granted;
             };

@@ -22,6 +22,7 @@ use super::guarded::Waiting;
 use super::lease::Lease;
 use super::pool::{Phase, Refused};
 use super::{Release, Service};
+use crate::clock;
 use crate::dispatch::{Attempt, AttemptError, DispatchError, Effects, Particulars};
 use crate::telemetry::events::{Event, Kind};
 use crate::telemetry::otlp::{Span, Trace};
@@ -103,7 +104,7 @@ impl Service {
         }
         *tries += 1;
         let turn = self.share.turn(job.deadline()).await;
-        let began = Instant::now();
+        let began = clock::recent();
         let left = job.deadline().saturating_duration_since(began);
         let instance = lease.instance();
         let mut span = Span::none();

@@ -104,7 +104,7 @@ async fn act(stage: &Stage, attempt: Attempt) -> Option<ExitReason> {
         let _ = reply.send(Err(AttemptError::Died(Death::of(ExitReason::Trap))));
         return Some(ExitReason::Trap);
     }
-    let _ = reply.send(Ok(Response::new(full(body))));
+    let _ = reply.send(Ok(Box::new(Response::new(full(body)))));
     None
 }
 
@@ -179,7 +179,7 @@ fn job(method: Method, path: &str, body: &'static str) -> Job {
         .unwrap();
     Job {
         id: RequestId::random(),
-        head: Head::new(Box::new(request.into_parts().0)),
+        head: Box::new(Head::new(Box::new(request.into_parts().0))),
         body: ReplayBody::new(full(body), 1024, 4096),
         deadline: Instant::now() + Duration::from_secs(30),
         lane: Lane::default(),

@@ -386,7 +386,7 @@ impl Answerer {
     pub(super) fn respond(&self, response: Response<Body>) {
         // the client may have gone
         if let Some(Asker::Http(reply)) = self.asker() {
-            let _ = reply.send(Ok(response));
+            let _ = reply.send(Ok(Box::new(response)));
         }
     }
 
@@ -431,7 +431,7 @@ mod tests {
         lease: &Arc<Lease>,
         tries: u32,
         deadline: Instant,
-    ) -> (Attempt, oneshot::Receiver<Answer>) {
+    ) -> (Attempt, oneshot::Receiver<Answered>) {
         let (reply, answer) = oneshot::channel();
         let (head, body) = http::Request::new(empty()).into_parts();
         let head = Head::new(Box::new(head));
@@ -460,7 +460,7 @@ mod tests {
         (attempt, answer)
     }
 
-    type Answer = Result<Response<Body>, AttemptError>;
+    type Answered = Result<crate::dispatch::Answer, AttemptError>;
 
     async fn lease() -> Arc<Lease> {
         let manifest = Manifest::default_for(&"a".parse().unwrap(), &Config::default());

@@ -138,7 +138,7 @@ impl Scene {
             let request = Request::get("http://localhost/").body(()).expect("valid");
             let job = Job {
                 id: RequestId::random(),
-                head: Head::new(Box::new(request.into_parts().0)),
+                head: Box::new(Head::new(Box::new(request.into_parts().0))),
                 body: ReplayBody::new(empty(), 0, 0),
                 deadline: Instant::now() + Duration::from_secs(30),
                 lane: Lane::default(),
@@ -172,7 +172,7 @@ impl Launch for Echoes {
             let _ = seat.ready.send(());
             while let Some(attempt) = seat.inbox.recv().await {
                 if let Work::Http(exchange) = attempt.work {
-                    let _ = exchange.reply.send(Ok(Response::new(empty())));
+                    let _ = exchange.reply.send(Ok(Box::new(Response::new(empty()))));
                 }
             }
             Ended::quietly(Exit::plain(ExitReason::Retired, "no more attempts"))
