@@ -26,6 +26,7 @@ pub mod keyvalue;
 pub mod network;
 pub mod router;
 pub mod service;
+pub mod stolen;
 pub mod telemetry;
 pub mod threads;
 pub mod wasm;

@@ -10,23 +10,26 @@
 //! the system shares the processor between them, and a loop, which seldom works for long, goes first.
 
 use std::convert::Infallible;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, available_parallelism};
 
 use anyhow::{Context as _, Result};
 use hyper::rt::Executor;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
-use crate::clock;
 use crate::service::gate::{self, Gate};
 use crate::service::run_queue;
+use crate::telemetry::shards::this_thread;
+use crate::{clock, stolen};
 
 /// All threads of a server. They end when this is dropped, with what is left of their work.
 pub struct Threads {
-    _running: Vec<Running>,
+    /// First to end: what it drives may need a loop.
     shared: Runtime,
+    _running: Vec<LoopThread>,
     loops: Arc<Loops>,
     gate: Arc<Gate>,
 }
@@ -44,12 +47,12 @@ struct EventLoop {
 }
 
 /// A connection's place in an event loop, until it is dropped.
-pub struct Seat(Arc<EventLoop>);
+pub struct Berth(Arc<EventLoop>);
 
 /// Runs the streams of a connection that has several (HTTP/2): on its own loop, or, if that has worked for
 /// long, in the shared pool. One connection can then use all processors.
 #[derive(Clone)]
-pub struct Streams(Handle);
+pub struct StreamExecutor(Handle);
 
 impl Threads {
     /// Starts them.
@@ -58,28 +61,25 @@ impl Threads {
     ///
     /// A system that gives no threads.
     pub fn start() -> Result<Self> {
-        let known: Arc<OnceLock<Arc<Gate>>> = Arc::default();
-        let told = Arc::clone(&known);
+        let processors = processors();
+        let gate = Gate::new(processors, 2 * processors);
+        let running = (0..processors).map(|_| LoopThread::start(&gate));
+        let running = running.collect::<Result<Vec<_>>>()?;
+        let (parked, unparked) = (Arc::clone(&gate), Arc::clone(&gate));
         let shared = Builder::new_multi_thread()
+            .worker_threads(processors)
             .enable_all()
-            .on_thread_park(move || {
-                if let Some(gate) = known.get() {
-                    gate.idle();
-                }
-            })
+            .on_thread_park(move || rests(&parked))
+            .on_thread_unpark(move || works(&unparked))
             .build()
             .context("the async runtime could not be made")?;
-        let processors = shared.metrics().num_workers();
-        let gate = Arc::clone(told.get_or_init(|| Gate::new(processors)));
-        let running = (0..processors).map(|_| Running::start(&gate));
-        let running = running.collect::<Result<Vec<_>>>()?;
         let loops = Loops::of(
             running.iter().map(|running| running.runtime.clone()),
             shared.handle().clone(),
         );
         Ok(Self {
-            _running: running,
             shared,
+            _running: running,
             loops: Arc::new(loops),
             gate,
         })
@@ -116,34 +116,34 @@ impl Loops {
     }
 
     /// A place for one more connection, in the loop that has the fewest.
-    pub fn seat(&self) -> Seat {
+    pub fn berth(&self) -> Berth {
         let count = |event_loop: &&Arc<EventLoop>| event_loop.connections.load(Ordering::Relaxed);
         let least = self.loops.iter().min_by_key(count);
         let least = least.unwrap_or(&self.shared);
         least.connections.fetch_add(1, Ordering::Relaxed);
-        Seat(Arc::clone(least))
+        Berth(Arc::clone(least))
     }
 
     /// Runs the streams of a connection.
-    pub fn streams(&self) -> Streams {
-        Streams(self.shared.runtime.clone())
+    pub fn streams(&self) -> StreamExecutor {
+        StreamExecutor(self.shared.runtime.clone())
     }
 }
 
-impl Seat {
+impl Berth {
     /// The loop that it is in.
     pub fn runtime(&self) -> &Handle {
         &self.0.runtime
     }
 }
 
-impl Drop for Seat {
+impl Drop for Berth {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl<F> Executor<F> for Streams
+impl<F> Executor<F> for StreamExecutor
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
@@ -156,20 +156,43 @@ where
     }
 }
 
+/// As many as tokio would have threads.
+fn processors() -> usize {
+    let wanted = std::env::var("TOKIO_WORKER_THREADS");
+    let wanted = wanted.ok().and_then(|wanted| wanted.parse().ok());
+    let there = || available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    wanted.unwrap_or_else(there).get()
+}
+
+/// A thread has nothing to do.
+fn rests(gate: &Arc<Gate>) {
+    stolen::rests();
+    gate.idle();
+}
+
+/// A thread has something to do again.
+fn works(gate: &Gate) {
+    stolen::works();
+    gate.wakes();
+}
+
 /// The thread of an event loop. It ends when this is dropped.
-struct Running {
+struct LoopThread {
     runtime: Handle,
     thread: Option<JoinHandle<()>>,
     stop: Option<oneshot::Sender<Infallible>>,
 }
 
-impl Running {
+impl LoopThread {
     fn start(gate: &Arc<Gate>) -> Result<Self> {
-        let gate = Arc::clone(gate);
+        let (parked, unparked) = (Arc::clone(gate), Arc::clone(gate));
         let runtime = Builder::new_current_thread()
             .enable_all()
-            .on_thread_park(move || gate.idle())
-            .on_thread_unpark(clock::forget)
+            .on_thread_park(move || rests(&parked))
+            .on_thread_unpark(move || {
+                works(&unparked);
+                clock::forget();
+            })
             .build()
             .context("an event loop could not be made")?;
         let handle = runtime.handle().clone();
@@ -177,6 +200,8 @@ impl Running {
         let thread = std::thread::Builder::new()
             .name("loop".into())
             .spawn(move || {
+                // the first numbers, so that no two loops count in the same place
+                this_thread();
                 clock::forget();
                 runtime.block_on(async {
                     tokio::select! {
@@ -196,7 +221,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for LoopThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -222,12 +247,12 @@ mod tests {
                 .map(|it| it.connections.load(Ordering::Relaxed));
             counts.collect()
         };
-        let mut seats: Vec<_> = (0..7).map(|_| loops.seat()).collect();
+        let mut berths: Vec<_> = (0..7).map(|_| loops.berth()).collect();
         assert_eq!(counts(), [3, 2, 2]);
         let second = Arc::clone(&loops.loops[1]);
-        seats.retain(|seat| !Arc::ptr_eq(&seat.0, &second));
+        berths.retain(|berth| !Arc::ptr_eq(&berth.0, &second));
         assert_eq!(counts(), [3, 0, 2]);
-        seats.extend((0..3).map(|_| loops.seat()));
+        berths.extend((0..3).map(|_| loops.berth()));
         assert_eq!(
             counts(),
             [3, 3, 2],
@@ -238,8 +263,8 @@ mod tests {
     #[test]
     fn what_is_spawned_on_a_loop_runs_in_its_thread() {
         let threads = Threads::start().unwrap();
-        let seat = threads.loops().seat();
-        let task = seat
+        let berth = threads.loops().berth();
+        let task = berth
             .runtime()
             .spawn(async { std::thread::current().name().map(str::to_owned) });
         let name = threads.block_on(task).unwrap();
@@ -257,8 +282,8 @@ mod tests {
         let (told, dropped) = std::sync::mpsc::channel();
         let threads = Threads::start().unwrap();
         let left = Told(told);
-        let seat = threads.loops().seat();
-        seat.runtime().spawn(async move {
+        let berth = threads.loops().berth();
+        berth.runtime().spawn(async move {
             let _left = left;
             std::future::pending::<()>().await;
         });

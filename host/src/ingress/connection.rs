@@ -21,7 +21,7 @@ use super::wire::Strict;
 use super::{Client, Ingress};
 use crate::body::{Body, BodyError};
 use crate::telemetry::record::Record;
-use crate::threads::Streams;
+use crate::threads::StreamExecutor;
 
 /// Bytes that are read from a connection at once.
 const READ_BUFFER: usize = 256 << 10;
@@ -131,7 +131,7 @@ impl http_body::Body for Sent {
     }
 }
 
-fn builder(ingress: &Ingress) -> Builder<Streams> {
+fn builder(ingress: &Ingress) -> Builder<StreamExecutor> {
     let limits = &ingress.limits;
     let mut builder = Builder::new(ingress.loops.streams());
     builder

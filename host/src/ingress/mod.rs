@@ -102,14 +102,14 @@ impl Ingress {
                     let Some((stream, client, place)) = accepted else { continue };
                     let ingress = Arc::clone(&self);
                     let stop = template.clone();
-                    let seat = self.loops.seat();
-                    let runtime = seat.runtime().clone();
+                    let berth = self.loops.berth();
+                    let runtime = berth.runtime().clone();
                     connections.spawn_on(async move {
                         let open = ingress.ledger.metrics.connections();
                         open.inc();
                         connection::serve(&ingress, stream, client, stop).await;
                         open.dec();
-                        drop((seat, place));
+                        drop((berth, place));
                     }, &runtime);
                 }
             }

@@ -6,7 +6,10 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::shares::QUANTUM;
-use crate::clock;
+use crate::{clock, stolen};
+
+/// After so long it is worth to ask whether the thread had a processor all the time.
+const SUSPICIOUS: Duration = Duration::from_millis(1);
 
 struct Thread {
     /// Nanoseconds of guests' work since the thread was idle, or let everything else go first.
@@ -47,12 +50,16 @@ pub(super) fn newcomers() -> u32 {
     THREAD.with(|thread| thread.newcomers.get())
 }
 
-/// Does work, and tells how many nanoseconds it took, without what was measured within it.
+/// Does work, and tells how many nanoseconds it took, without what was measured within it, nor what was
+/// stolen from the thread meanwhile.
 pub(super) fn measure<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let outer = THREAD.with(|thread| thread.within.replace(0));
     let start = clock::read();
     let done = work();
-    let took = nanos(clock::read() - start);
+    let mut took = nanos(clock::read() - start);
+    if took >= nanos(SUSPICIOUS) {
+        took = took.saturating_sub(nanos(stolen::since_last()));
+    }
     let own = THREAD.with(|thread| {
         let own = took.saturating_sub(thread.within.replace(outer + took));
         thread.burst.set(thread.burst.get() + own);

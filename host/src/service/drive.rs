@@ -41,8 +41,8 @@ use super::meter::Meter;
 /// How often work that wakes itself is polled until whoever drives it goes on with something else.
 const AT_ONCE: usize = 2;
 
-/// Lets whoever drives the work go on with something else; its task goes on with the work, most likely on
-/// the same thread and right after.
+/// Lets whoever drives the work go on with something else. The work is gone on with most likely on the same
+/// thread and soon after.
 pub async fn step_aside() {
     let mut polls = 0;
     poll_fn(|cx| {
@@ -118,7 +118,7 @@ pub(super) trait Lend: Send + Sync {
     /// Whether the work has come to its end.
     fn is_over(&self) -> bool;
 
-    /// What wakes the work's task.
+    /// What is rung when there is something to be done.
     fn bell(&self) -> &Bell;
 }
 
@@ -147,7 +147,11 @@ impl<'a> Hold<'a> {
 impl<T: Send + 'static> Lend for Drive<T> {
     fn lend(&self, turn: Turn) {
         if self.apart.is_next() {
-            self.meter.keep(turn);
+            if turn.counts() {
+                self.meter.keep(turn);
+                // to be measured, and the turn with it, even if all that there was has just been done
+                self.bell.ring();
+            }
         } else {
             self.go_on();
         }

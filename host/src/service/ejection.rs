@@ -12,7 +12,7 @@
 //! `max_ejection_percent` does, half of the pool stays whatever happens, and each ejection in a row
 //! waits twice as long as the one before.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ impl Record {
 /// The memory of the policy for one pool.
 #[derive(Clone, Debug, Default)]
 pub struct Ejection {
-    records: HashMap<InstanceId, Record>,
+    records: BTreeMap<InstanceId, Record>,
     /// When the last instance was ejected, and how many in a row.
     last: Option<Duration>,
     times: u32,

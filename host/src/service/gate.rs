@@ -11,7 +11,7 @@
 //! [`shares`]: super::shares
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub struct Gate {
     crowded: AtomicBool,
     /// Tasks that give turns out when everything else has gone first.
     pumps: AtomicUsize,
+    /// Threads that have something to do.
+    awake: AtomicIsize,
     born: Instant,
 }
 
@@ -72,13 +74,14 @@ pub fn is_tired() -> bool {
 }
 
 impl Gate {
-    /// For so many processors.
-    pub fn new(processors: usize) -> Arc<Self> {
+    /// For so many processors, with so many threads, which all have something to do at first.
+    pub fn new(processors: usize, threads: usize) -> Arc<Self> {
         Arc::new(Self {
             shares: Mutex::new(Shares::new(processors)),
             processors,
             crowded: AtomicBool::new(false),
             pumps: AtomicUsize::new(0),
+            awake: AtomicIsize::new(isize::try_from(threads).unwrap_or(isize::MAX)),
             born: Instant::now(),
         })
     }
@@ -95,14 +98,22 @@ impl Gate {
         })
     }
 
-    /// A thread is about to be idle. To be called by each of the runtime's.
+    /// A thread is about to be idle. To be called by each of them. If there are fewer left than processors,
+    /// one of those is idle, too.
     pub fn idle(self: &Arc<Self>) {
         burst::rest();
+        let awake = self.awake.fetch_sub(1, Ordering::Relaxed) - 1;
         if self.is_crowded() {
+            let is_idle = usize::try_from(awake).map_or(true, |awake| awake < self.processors);
             let mut shares = self.shares.lock();
-            let next = shares.next(self.now(), true);
+            let next = shares.next(self.now(), is_idle);
             self.give_out(shares, next);
         }
+    }
+
+    /// A thread that was [idle](Self::idle) is no more.
+    pub fn wakes(&self) {
+        self.awake.fetch_add(1, Ordering::Relaxed);
     }
 
     fn is_crowded(&self) -> bool {

@@ -84,8 +84,9 @@ impl Lease {
         }
     }
 
-    /// Hands an attempt to the instance, or back if the instance has ended. The instance works on it
-    /// in the caller's task, in this `turn`, until it has to wait for something.
+    /// Hands an attempt to the instance, or back if the instance has ended. The instance works on it in this
+    /// `turn`, and unless that is likely to take long, in the caller's task, until it has to wait for
+    /// something.
     ///
     /// # Errors
     ///
@@ -99,7 +100,8 @@ impl Lease {
         self.mailbox.hold()
     }
 
-    /// Lets the instance work in the caller's task, until it has to wait for something.
+    /// Lets the instance work in the caller's task, unless that is likely to take long, until it has to wait
+    /// for something.
     pub(super) fn lend(&self) {
         self.mailbox.lend(Turn::none());
     }

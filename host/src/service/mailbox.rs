@@ -57,7 +57,8 @@ fn connect(reader: Option<Arc<dyn Lend>>) -> (Mailbox, Inbox) {
 
 impl Mailbox {
     /// Hands an attempt to the instance, or back if the instance has ended. If the instance has
-    /// nothing to wait for, the attempt is over when this returns, and so is the `turn`.
+    /// nothing to wait for, the attempt is over when this returns, and so is the `turn`; but one that often
+    /// computes for long has got both to go on with by itself.
     ///
     /// # Errors
     ///

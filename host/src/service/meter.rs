@@ -12,7 +12,7 @@ use super::gate::{Share, Turn};
 /// See the module.
 pub struct Meter {
     share: Arc<Share>,
-    /// The turn that the instance has, until it waits or is interrupted.
+    /// The turn that the instance has for what it does next, until it waits or is interrupted.
     turn: Mutex<Option<Turn>>,
     /// There is one. Looked at each time that the instance has worked, so not behind a lock.
     holds: AtomicBool,
@@ -31,7 +31,7 @@ impl Meter {
     /// For an instance that shares the processors with nobody.
     #[cfg(test)]
     pub(super) fn alone() -> Arc<Self> {
-        Self::new(super::gate::Gate::new(1).join(crate::telemetry::shards::Seconds::default()))
+        Self::new(super::gate::Gate::new(1, 1).join(crate::telemetry::shards::Seconds::default()))
     }
 
     /// Lets the instance work, and charges it for that. After that its turn is over. Tells how many

@@ -162,7 +162,7 @@ impl Pool {
             }
             if state.queue.is_empty()
                 && let Choice::Take(index) = state.choose(now, 0)
-                && let Some(lease) = self.take_place(&mut state, index, now)
+                && let Some(lease) = self.take_place(&mut state, index, (this_thread(), now))
             {
                 return Ok(lease);
             }
@@ -261,7 +261,7 @@ impl Pool {
         if let Some(refusal) = refusal {
             for waiter in refused {
                 // one that has gone doesn't mind
-                let _ = waiter.send(Err(refusal));
+                let _ = waiter.place.send(Err(refusal));
             }
         }
     }
@@ -424,8 +424,8 @@ impl Pool {
             let Some(waiter) = state.queue.next_near(this_thread()) else {
                 return granted;
             };
-            let lease = self.take_place(state, index, now);
-            granted.extend(lease.map(|lease| (waiter, lease)));
+            let lease = self.take_place(state, index, (waiter.thread, now));
+            granted.extend(lease.map(|lease| (waiter.place, lease)));
         }
         granted
     }
@@ -434,9 +434,9 @@ impl Pool {
         self: &Arc<Self>,
         state: &mut State,
         index: usize,
-        now: Duration,
+        by: (usize, Duration),
     ) -> Option<Lease> {
-        let (id, mailbox, vitals, taken) = state.take(index, now)?;
+        let (id, mailbox, vitals, taken) = state.take(index, by)?;
         Some(Lease::new(Arc::clone(self), id, mailbox, vitals, taken))
     }
 

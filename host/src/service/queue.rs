@@ -24,10 +24,13 @@ pub(super) struct Queue<T> {
     passed_over: u32,
 }
 
+/// One who waits.
 #[derive(Debug)]
-struct Waiter<T> {
-    place: oneshot::Sender<T>,
-    thread: usize,
+pub(super) struct Waiter<T> {
+    /// Where a place is to be sent.
+    pub(super) place: oneshot::Sender<T>,
+    /// The thread that it waits on.
+    pub(super) thread: usize,
 }
 
 /// The queue is full.
@@ -63,15 +66,14 @@ impl<T> Queue<T> {
     }
 
     /// The first who still waits.
-    pub(super) fn next(&mut self) -> Option<oneshot::Sender<T>> {
+    pub(super) fn next(&mut self) -> Option<Waiter<T>> {
         self.passed_over = 0;
         let mut waiters = std::iter::from_fn(|| self.waiters.pop_front());
-        let first = waiters.find(|waiter| !waiter.is_gone());
-        first.map(|waiter| waiter.place)
+        waiters.find(|waiter| !waiter.is_gone())
     }
 
     /// Who goes next of those who still wait, for a place that came free on this thread.
-    pub(super) fn next_near(&mut self, thread: usize) -> Option<oneshot::Sender<T>> {
+    pub(super) fn next_near(&mut self, thread: usize) -> Option<Waiter<T>> {
         if self.is_empty() || self.passed_over >= PASSED_OVER {
             return self.next();
         }
@@ -81,7 +83,7 @@ impl<T> Queue<T> {
             return self.next();
         };
         self.passed_over += 1;
-        self.waiters.remove(index).map(|waiter| waiter.place)
+        self.waiters.remove(index)
     }
 
     /// How many wait.
@@ -131,7 +133,7 @@ mod tests {
         assert_eq!(queue.len(), 2);
         let mut fourth = queue.join(1).unwrap();
         for number in 2..=4 {
-            queue.next().unwrap().send(number).unwrap();
+            queue.next().unwrap().place.send(number).unwrap();
         }
         assert!(queue.is_empty());
         assert_eq!(
@@ -146,10 +148,10 @@ mod tests {
         let mut far = queue.join(1).unwrap();
         let mut near: Vec<_> = (0..20).map(|_| queue.join(2).unwrap()).collect();
         for _ in 0..PASSED_OVER {
-            queue.next_near(2).unwrap().send(()).unwrap();
+            queue.next_near(2).unwrap().place.send(()).unwrap();
         }
         assert!(far.try_recv().is_err());
-        queue.next_near(2).unwrap().send(()).unwrap();
+        queue.next_near(2).unwrap().place.send(()).unwrap();
         assert_eq!(far.try_recv(), Ok(()));
         let served = near.iter_mut().map(|one| one.try_recv().is_ok());
         let served: Vec<_> = served.collect();

@@ -2,8 +2,8 @@
 //!
 //! This is the loop at the heart of Wharf: find a place in an instance, hand the
 //! [`errand`](super::errand) over, and if the instance dies under it, decide whether another may have
-//! it. The instance works on it in the caller's task for as long as it has nothing to wait for
-//! ([`mailbox`](super::mailbox)).
+//! it. The instance works on it in the caller's task for as long as it has nothing to wait for, and does not
+//! compute for long ([`drive`](super::drive)).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -316,7 +316,7 @@ fn attempt<E: Errand>(
 }
 
 /// Hands a try to an instance and waits for what comes of it, the answer and whether it says that the guest
-/// failed; `None` if the instance went without a word. The `turn` is over as soon as the guest has to wait.
+/// failed; `None` if the instance went without a word. The `turn` goes with the try.
 async fn hand_over<E: Errand>(
     job: &E,
     lease: &Arc<Lease>,

@@ -158,7 +158,7 @@ struct Scene {
 }
 
 async fn scene(manifest: Manifest) -> Scene {
-    let ledger = Ledger::new(Gate::new(1));
+    let ledger = Ledger::new(Gate::new(1, 1));
     let service = Service::new("a".parse().unwrap(), &ledger);
     let stage = Arc::new(Stage::default());
     let release = release(&service, &ledger, &stage, manifest).await.unwrap();
@@ -308,7 +308,7 @@ async fn an_idle_service_recovers_without_a_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_release_that_fails_to_start_says_so() {
-    let ledger = Ledger::new(Gate::new(1));
+    let ledger = Ledger::new(Gate::new(1, 1));
     let service = Service::new("a".parse().unwrap(), &ledger);
     let stage = Arc::new(Stage::default());
     stage.fail_to_start.store(true, Ordering::SeqCst);

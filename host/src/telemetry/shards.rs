@@ -4,6 +4,7 @@
 //! the addition. So each thread has a place of its own, and whoever reads adds the places up.
 
 use std::cell::Cell;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::available_parallelism;
@@ -22,9 +23,10 @@ pub fn this_thread() -> usize {
     NUMBER.get()
 }
 
-/// As many places as threads work at the same time.
+/// As many places as there are threads that work: two for each processor.
 pub fn places() -> usize {
-    available_parallelism().map_or(1, |count| count.get().next_power_of_two().min(64))
+    let processors = available_parallelism().map_or(1, NonZeroUsize::get);
+    (2 * processors).next_power_of_two().min(128)
 }
 
 /// One thread's place, on cache lines of its own.

@@ -94,7 +94,7 @@ impl Scene {
             .enable_all()
             .build()
             .expect("the system gives a runtime");
-        let ledger = Ledger::new(Gate::new(1));
+        let ledger = Ledger::new(Gate::new(1, 1));
         let service = Service::new(name("bench"), &ledger);
         let info = Arc::new(ReleaseInfo {
             service: service.name.clone(),

@@ -1,4 +1,4 @@
-//! What wakes the task of an instance's work.
+//! What has an instance's work gone on with.
 //!
 //! Most of what wakes it happens on a thread that drives the work at that moment, or is about to. Were
 //! the task woken each time, it would be scheduled, often on another thread, to find nothing to do. So
@@ -22,6 +22,8 @@ pub(in crate::service) struct Bell {
     held: AtomicUsize,
     /// It was rung, and nobody has heeded that yet.
     rung: AtomicBool,
+    /// The work is in the queue of an event loop.
+    queued: AtomicBool,
 }
 
 impl Bell {
@@ -32,6 +34,7 @@ impl Bell {
             task: AtomicWaker::new(),
             held: AtomicUsize::new(0),
             rung: AtomicBool::new(false),
+            queued: AtomicBool::new(false),
         }
     }
 
@@ -58,7 +61,7 @@ impl Bell {
     }
 
     /// There is something to be done.
-    pub(in crate::service) fn ring(&self) {
+    pub(super) fn ring(&self) {
         self.rung.store(true, Ordering::SeqCst);
         // whoever holds it last has seen that, or is seen here
         if self.held.load(Ordering::SeqCst) == 0 && self.heed() {
@@ -68,12 +71,21 @@ impl Bell {
 
     /// Has somebody go on with the work.
     fn call(&self) {
-        let may = |work: &Arc<dyn Lend>| !work.is_apart();
-        let here = run_queue::is_here() && {
-            let work = self.work.upgrade().filter(may);
-            work.is_some_and(run_queue::push)
-        };
-        if !here {
+        if !(run_queue::is_here() && self.enqueue()) {
+            self.task.wake();
+        }
+    }
+
+    /// Puts the work into this thread's queue, unless it is in one already.
+    fn enqueue(&self) -> bool {
+        let work = self.work.upgrade().filter(|work| !work.is_apart());
+        work.is_some_and(|work| self.queued.swap(true, Ordering::SeqCst) || run_queue::push(work))
+    }
+
+    /// The work was taken out of the queue, to be gone on with, or by the `task` if that is said.
+    pub(in crate::service) fn dequeued(&self, task: bool) {
+        self.queued.store(false, Ordering::SeqCst);
+        if task {
             self.task.wake();
         }
     }

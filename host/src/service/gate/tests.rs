@@ -35,7 +35,7 @@ fn share(gate: &Arc<Gate>) -> Arc<Share> {
 
 #[tokio::test]
 async fn nobody_waits_while_threads_are_not_tired() {
-    let gate = Gate::new(1);
+    let gate = Gate::new(1, 1);
     burst::rest();
     let share = share(&gate);
     for _ in 0..3 {
@@ -46,7 +46,7 @@ async fn nobody_waits_while_threads_are_not_tired() {
 
 #[tokio::test]
 async fn on_a_tired_thread_others_go_first_and_those_with_less_at_once() {
-    let gate = Gate::new(1);
+    let gate = Gate::new(1, 1);
     let (busy, light) = (share(&gate), share(&gate));
     tire(&busy);
     let deadline = Instant::now() + SOON;
@@ -60,7 +60,7 @@ async fn on_a_tired_thread_others_go_first_and_those_with_less_at_once() {
 
 #[tokio::test]
 async fn those_that_wait_get_their_turns_one_after_the_other() {
-    let gate = Gate::new(1);
+    let gate = Gate::new(1, 1);
     let share = share(&gate);
     let first = taken(&share);
     let deadline = Instant::now() + SOON;
@@ -86,7 +86,7 @@ async fn those_that_wait_get_their_turns_one_after_the_other() {
 
 #[tokio::test(start_paused = true)]
 async fn the_gate_gives_way_before_a_deadline() {
-    let gate = Gate::new(1);
+    let gate = Gate::new(1, 1);
     let share = share(&gate);
     let _taken = taken(&share);
     let deadline = Instant::now() + SOON;
@@ -97,7 +97,7 @@ async fn the_gate_gives_way_before_a_deadline() {
 
 #[tokio::test]
 async fn an_idle_thread_lets_go_on_whoever_waits() {
-    let gate = Gate::new(1);
+    let gate = Gate::new(1, 1);
     let share = share(&gate);
     let _taken = taken(&share);
     let mut waiting = Box::pin(share.turn(Instant::now() + SOON));
@@ -109,7 +109,7 @@ async fn an_idle_thread_lets_go_on_whoever_waits() {
 
 #[tokio::test]
 async fn who_goes_away_while_waiting_leaves_its_turn_to_others() {
-    let gate = Gate::new(1);
+    let gate = Gate::new(1, 1);
     let share = share(&gate);
     let taken = taken(&share);
     let deadline = Instant::now() + SOON;
@@ -125,7 +125,7 @@ async fn who_goes_away_while_waiting_leaves_its_turn_to_others() {
 
 #[tokio::test]
 async fn an_interrupted_guest_has_its_turn_until_it_has_worked() {
-    let gate = Gate::new(1);
+    let gate = Gate::new(1, 1);
     let share = share(&gate);
     tire(&share);
     let meter = Meter::new(Arc::clone(&share));

@@ -143,17 +143,17 @@ impl State {
         })
     }
 
-    /// Takes a place in an instance, if that takes more.
+    /// Takes a place in an instance for this thread, if that takes more.
     pub(super) fn take(
         &mut self,
         index: usize,
-        now: Duration,
+        (thread, now): (usize, Duration),
     ) -> Option<(InstanceId, Mailbox, Arc<Vitals>, Taken)> {
         let places = self.in_places() + 1;
         let slot = &mut self.slots[index];
         let mailbox = slot.mailbox.clone()?;
         slot.latency.began(now, slot.in_flight);
-        slot.stay.used(this_thread(), now);
+        slot.stay.used(thread, now);
         slot.in_flight += 1;
         let taken = Taken { at: now, places };
         let taken = (slot.id, mailbox, Arc::clone(&slot.vitals), taken);
