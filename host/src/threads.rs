@@ -1,10 +1,11 @@
-//! The threads of a server: two for each processor.
+//! The threads of a server: two for each processor, and one more.
 //!
 //! One of the two is an event loop of its own, with a share of the connections ([`Loops`]). Everything a
 //! request needs happens there, from its first byte to the last of its answer, as long as its guest neither
 //! waits nor computes for long: to wake another thread costs as much as all the rest of a small request. The
 //! other is one of a pool whose threads take work from one another ([`Threads::block_on`]). There guests go
-//! on that wait or were interrupted, and there are deploys and what the operator asks for.
+//! on that wait or were interrupted, and there are deploys and what the operator asks for. It has one thread
+//! more than there are processors, so that one has time to see what comes in while guests compute on all others.
 //!
 //! That there are two threads for a processor costs nothing while one of them sleeps. When both have work
 //! the system shares the processor between them, and a loop, which seldom works for long, goes first.
@@ -20,10 +21,10 @@ use hyper::rt::Executor;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
+use crate::clock;
 use crate::service::gate::{self, Gate};
 use crate::service::run_queue;
 use crate::telemetry::shards::this_thread;
-use crate::{clock, stolen};
 
 /// All threads of a server. They end when this is dropped, with what is left of their work.
 pub struct Threads {
@@ -62,15 +63,16 @@ impl Threads {
     /// A system that gives no threads.
     pub fn start() -> Result<Self> {
         let processors = processors();
-        let gate = Gate::new(processors, 2 * processors);
+        let workers = processors + 1;
+        let gate = Gate::new(processors, processors + workers);
         let running = (0..processors).map(|_| LoopThread::start(&gate));
         let running = running.collect::<Result<Vec<_>>>()?;
         let (parked, unparked) = (Arc::clone(&gate), Arc::clone(&gate));
         let shared = Builder::new_multi_thread()
-            .worker_threads(processors)
+            .worker_threads(workers)
             .enable_all()
-            .on_thread_park(move || rests(&parked))
-            .on_thread_unpark(move || works(&unparked))
+            .on_thread_park(move || parked.idle())
+            .on_thread_unpark(move || unparked.wakes())
             .build()
             .context("the async runtime could not be made")?;
         let loops = Loops::of(
@@ -164,18 +166,6 @@ fn processors() -> usize {
     wanted.unwrap_or_else(there).get()
 }
 
-/// A thread has nothing to do.
-fn rests(gate: &Arc<Gate>) {
-    stolen::rests();
-    gate.idle();
-}
-
-/// A thread has something to do again.
-fn works(gate: &Gate) {
-    stolen::works();
-    gate.wakes();
-}
-
 /// The thread of an event loop. It ends when this is dropped.
 struct LoopThread {
     runtime: Handle,
@@ -188,9 +178,9 @@ impl LoopThread {
         let (parked, unparked) = (Arc::clone(gate), Arc::clone(gate));
         let runtime = Builder::new_current_thread()
             .enable_all()
-            .on_thread_park(move || rests(&parked))
+            .on_thread_park(move || parked.idle())
             .on_thread_unpark(move || {
-                works(&unparked);
+                unparked.wakes();
                 clock::forget();
             })
             .build()

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use super::shares::QUANTUM;
-use crate::{clock, stolen};
+use crate::{clock, processor};
 
 /// After so long it is worth to ask whether the thread had a processor all the time.
 const SUSPICIOUS: Duration = Duration::from_millis(1);
@@ -50,18 +50,23 @@ pub(super) fn newcomers() -> u32 {
     THREAD.with(|thread| thread.newcomers.get())
 }
 
-/// Does work, and tells how many nanoseconds it took, without what was measured within it, nor what was
-/// stolen from the thread meanwhile.
+/// Does work, and tells how many nanoseconds it took, without what was measured within it, nor, if it took
+/// long, the time that the thread had no processor.
 pub(super) fn measure<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let outer = THREAD.with(|thread| thread.within.replace(0));
     let start = clock::read();
     let done = work();
     let mut took = nanos(clock::read() - start);
-    if took >= nanos(SUSPICIOUS) {
-        took = took.saturating_sub(nanos(stolen::since_last()));
-    }
     let own = THREAD.with(|thread| {
-        let own = took.saturating_sub(thread.within.replace(outer + took));
+        let within = thread.within.get();
+        if took >= nanos(SUSPICIOUS)
+            && let Some(used) = processor::since_mark()
+        {
+            // what was measured within may have set a mark of its own
+            took = took.min(nanos(used) + within);
+        }
+        thread.within.set(outer + took);
+        let own = took.saturating_sub(within);
         thread.burst.set(thread.burst.get() + own);
         own
     });

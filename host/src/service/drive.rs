@@ -377,6 +377,7 @@ mod tests {
         let hold = Hold::of(&*drive);
         message.send(()).unwrap();
         hold.settle();
+        drop(hold);
         assert!(drive.is_over());
         assert_eq!(woken.load(Ordering::SeqCst), 1, "to end what is over");
     }

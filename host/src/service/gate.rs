@@ -10,9 +10,11 @@
 //!
 //! [`shares`]: super::shares
 
+use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
+use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -23,6 +25,7 @@ use tokio::time::{Instant, timeout_at};
 use super::burst;
 use super::shares::{Account, Asked, Grant, Need, Shares};
 use crate::config::Manifest;
+use crate::processor;
 use crate::telemetry::shards::Seconds;
 
 /// So long before a deadline nobody is made to wait: there is time to see that it passes.
@@ -65,6 +68,21 @@ pub struct Turn(Option<(Arc<Share>, Grant)>);
 struct Waiter {
     share: Arc<Share>,
     turn: oneshot::Sender<Turn>,
+}
+
+/// Waits until all have gone that are ready on this thread, or are taken from it.
+async fn to_the_back() {
+    let mut waited = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        // at once, where `yield_now` waits for the thread to come round: that may take a guest's whole turn, and
+        // no other thread could go on with this meanwhile
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Whether this thread has let guests work for a whole [`QUANTUM`](shares::QUANTUM) without having been
@@ -114,6 +132,10 @@ impl Gate {
     /// A thread that was [idle](Self::idle) is no more.
     pub fn wakes(&self) {
         self.awake.fetch_add(1, Ordering::Relaxed);
+        if self.is_crowded() {
+            // only then it matters who has used how much
+            processor::mark();
+        }
     }
 
     fn is_crowded(&self) -> bool {
@@ -247,7 +269,7 @@ impl Share {
                 turn
             }
         };
-        yield_now().await;
+        to_the_back().await;
         burst::rest();
         turn
     }
