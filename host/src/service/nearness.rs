@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-/// How long a thread stays with an instance: many requests when there are many, and one if there is but one
-/// at a time.
-pub const STAY: Duration = Duration::from_millis(1);
+/// How long a thread stays with an instance: dozens of requests when there are many, and one or two if there is
+/// but one at a time.
+pub const STAY: Duration = Duration::from_micros(200);
 
 /// In whose cache an instance's memory is likely to be. What is better comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,7 +1,11 @@
 //! The floor peer: the least that a server of components does which stands on hyper and wasmtime. Each
-//! connection has an instance of its own, called in the connection's own task: no router, no pool, no
-//! deadline, no limit, and nothing is known of a request once it is answered. What this costs more than
-//! the native peer are wasmtime, its `wasi:http` and the guest, which no such server gets below.
+//! connection has an instance of its own, called in the connection's own task, in an event loop as Wharf
+//! has them: no router, no pool, no deadline, no limit, and nothing is known of a request once it is
+//! answered. What this costs more than the native peer are wasmtime, its `wasi:http` and the guest, which no
+//! such server gets below.
+
+#[path = "../loops.rs"]
+mod loops;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +19,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use loops::Loops;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, oneshot};
 use wasmtime::component::{Component, InstancePre, Linker, ResourceTable};
@@ -53,6 +58,7 @@ async fn main() -> Result<()> {
     let fresh = after == "fresh";
     let listener = TcpListener::bind(addr).await?;
     let mut end = signal(SignalKind::terminate())?;
+    let mut loops = Loops::start()?;
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => accepted?.0,
@@ -61,29 +67,31 @@ async fn main() -> Result<()> {
         };
         stream.set_nodelay(true)?;
         let maker = Arc::clone(&maker);
-        tokio::spawn(async move {
-            // http1 never has two requests at once
-            let kept = Arc::new(Mutex::new(None));
-            let service = service_fn(move |request| {
-                let (maker, kept) = (Arc::clone(&maker), Arc::clone(&kept));
-                async move {
-                    let mut kept = kept.lock().await;
-                    let mut sandbox = match kept.take() {
-                        Some(sandbox) => sandbox,
-                        None => maker.sandbox().await?,
-                    };
-                    let answer = sandbox.answer(request).await?;
-                    if !fresh {
-                        *kept = Some(sandbox);
-                    }
-                    anyhow::Ok(answer)
-                }
-            });
-            let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-            // A client that breaks off is no event here.
-            let _ended = serving.await;
-        });
+        loops.serve(stream, move |stream| serve(stream, maker, fresh))?;
     }
+}
+
+async fn serve(stream: TcpStream, maker: Arc<Maker>, fresh: bool) {
+    // http1 never has two requests at once
+    let kept = Arc::new(Mutex::new(None));
+    let service = service_fn(move |request| {
+        let (maker, kept) = (Arc::clone(&maker), Arc::clone(&kept));
+        async move {
+            let mut kept = kept.lock().await;
+            let mut sandbox = match kept.take() {
+                Some(sandbox) => sandbox,
+                None => maker.sandbox().await?,
+            };
+            let answer = sandbox.answer(request).await?;
+            if !fresh {
+                *kept = Some(sandbox);
+            }
+            anyhow::Ok(answer)
+        }
+    });
+    let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // A client that breaks off is no event here.
+    let _ended = serving.await;
 }
 
 /// Makes sandboxes of one component.

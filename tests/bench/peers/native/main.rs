@@ -1,5 +1,9 @@
 //! The native peer: hyper as lean as it gets, with no sandbox and no router. Whatever serves
-//! components is measured by how near it comes to this.
+//! components is measured by how near it comes to this. It runs as tokio's default has it, or with
+//! `EVENT_LOOPS` set, in event loops.
+
+#[path = "../loops.rs"]
+mod loops;
 
 use std::convert::Infallible;
 use std::iter::repeat_n;
@@ -18,7 +22,8 @@ use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpListener;
+use loops::Loops;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 
 const FRAME: usize = 64 * 1024;
@@ -34,6 +39,10 @@ async fn main() -> Result<()> {
         .parse()?;
     let listener = TcpListener::bind(addr).await?;
     let mut end = signal(SignalKind::terminate())?;
+    let mut loops = match std::env::var_os("EVENT_LOOPS") {
+        Some(_) => Some(Loops::start()?),
+        None => None,
+    };
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => accepted?.0,
@@ -41,13 +50,17 @@ async fn main() -> Result<()> {
             _ = end.recv() => return Ok(()),
         };
         stream.set_nodelay(true)?;
-        tokio::spawn(async move {
-            let serving =
-                http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
-            // A client that breaks off is no event here.
-            let _ended = serving.await;
-        });
+        match &mut loops {
+            Some(loops) => loops.serve(stream, serve)?,
+            None => drop(tokio::spawn(serve(stream))),
+        }
     }
+}
+
+async fn serve(stream: TcpStream) {
+    let serving = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+    // A client that breaks off is no event here.
+    let _ended = serving.await;
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Answer>, hyper::Error> {

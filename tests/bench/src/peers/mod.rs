@@ -69,6 +69,13 @@ pub(crate) const ALL: &[Peer] = &[
         version: native::version,
     },
     Peer {
+        name: "hyper-loops",
+        title: "hyper 1, native, in event loops as Wharf",
+        workloads: &[Hello, Echo, Stream],
+        command: native::in_loops,
+        version: native::version,
+    },
+    Peer {
         name: "go",
         title: "Go net/http, native",
         workloads: &[Hello, Echo, Stream],
