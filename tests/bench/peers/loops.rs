@@ -9,7 +9,7 @@ use std::thread::available_parallelism;
 use tokio::runtime::{Builder, Handle};
 
 /// The loops, and whose turn it is.
-pub struct Loops {
+pub(crate) struct Loops {
     loops: Vec<Handle>,
     next: usize,
 }
@@ -20,7 +20,7 @@ impl Loops {
     /// # Errors
     ///
     /// A system that gives no threads.
-    pub fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> io::Result<Self> {
         let wanted = std::env::var("TOKIO_WORKER_THREADS").ok();
         let count = wanted.and_then(|wanted| wanted.parse().ok());
         let start = |_| {
@@ -39,7 +39,7 @@ impl Loops {
     /// # Errors
     ///
     /// A connection that can't be given away.
-    pub fn serve<F>(
+    pub(crate) fn serve<F>(
         &mut self,
         stream: tokio::net::TcpStream,
         serve: impl FnOnce(tokio::net::TcpStream) -> F + Send + 'static,
