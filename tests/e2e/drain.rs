@@ -80,6 +80,32 @@ async fn a_second_signal_ends_at_once() {
 }
 
 #[tokio::test]
+async fn a_second_signal_makes_no_noise_of_what_it_ends() {
+    let mut wharf = Wharf::builder()
+        .service("fault", fault())
+        .manifest("fault", "[instances]\ncount = 4\n[limits]\ntimeout = '1h'")
+        .config("[drain]\ngrace = '1h'")
+        .start()
+        .await;
+    for _ in 0..4 {
+        let front = wharf.front.fresh();
+        tokio::spawn(async move {
+            front
+                .try_get("/fault/steps?do=sleep:100000,head,finish")
+                .await
+        });
+    }
+    wharf.wait_in_flight("fault", 4).await;
+    wharf.terminate();
+    draining(&wharf).await;
+    wharf.terminate();
+    wharf.wait_exit().await;
+    let log = wharf.log();
+    let noise = log.iter().filter(|line| line.contains("panicked"));
+    assert_eq!(noise.count(), 0, "{log:?}");
+}
+
+#[tokio::test]
 async fn the_grace_period_bounds_the_wait() {
     let mut wharf = Wharf::builder()
         .service("fault", fault())

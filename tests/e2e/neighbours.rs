@@ -52,7 +52,7 @@ async fn answers(wharf: &Wharf, variant: &Variant) {
 }
 
 #[tokio::test]
-async fn a_spinning_guest_keeps_nobody_waiting_even_on_one_thread() {
+async fn a_spinning_guest_keeps_nobody_waiting_even_on_one_processor() {
     let builder = Wharf::builder()
         .env("TOKIO_WORKER_THREADS", "1")
         .service("hello", test_guest("hello-one"));
@@ -77,7 +77,7 @@ async fn a_spinning_guest_keeps_nobody_waiting_even_on_one_thread() {
 }
 
 #[tokio::test]
-async fn guests_that_spin_behind_their_heads_keep_nobody_waiting_even_on_one_thread() {
+async fn guests_that_spin_behind_their_heads_keep_nobody_waiting_even_on_one_processor() {
     let builder = Wharf::builder()
         .env("TOKIO_WORKER_THREADS", "1")
         .service("hello", test_guest("hello-one"));

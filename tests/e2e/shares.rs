@@ -49,7 +49,7 @@ fn manifest(weight: u32, instances: u64) -> String {
     )
 }
 
-/// A server on two threads. Both services spin as soon as they are asked to.
+/// A server on two processors. Both services spin as soon as they are asked to.
 async fn server(heavy: (u32, u64), light: (u32, u64)) -> Wharf {
     Wharf::builder()
         .env("TOKIO_WORKER_THREADS", "2")
@@ -119,7 +119,7 @@ async fn what_a_called_service_uses_is_its_own() {
     );
 }
 
-/// On one thread all guests that spin but one wait for their turn at any time: those too end at their
+/// On one processor all guests that spin but one wait for their turn at any time: those too end at their
 /// deadlines, and can be killed.
 #[tokio::test]
 async fn a_guest_that_waits_for_its_turn_ends_at_its_deadline_or_when_it_is_killed() {
