@@ -25,7 +25,8 @@ pub fn since_mark() -> Option<Duration> {
     before.map(|before| now.saturating_sub(before))
 }
 
-fn used() -> Duration {
+/// All that this thread has had.
+pub fn used() -> Duration {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(tv_sec).unwrap_or(0);
     Duration::new(seconds, u32::try_from(tv_nsec).unwrap_or(0))

@@ -18,6 +18,8 @@ struct Thread {
     newcomers: Cell<u32>,
     /// Of the work that is measured now, what was measured within it.
     within: Cell<u64>,
+    /// The processor time that marks within that work have been set for.
+    marked: Cell<u64>,
 }
 
 thread_local! {
@@ -26,6 +28,7 @@ thread_local! {
             burst: Cell::new(0),
             newcomers: Cell::new(0),
             within: Cell::new(0),
+            marked: Cell::new(0),
         }
     };
 }
@@ -50,23 +53,26 @@ pub(super) fn newcomers() -> u32 {
     THREAD.with(|thread| thread.newcomers.get())
 }
 
-/// Does work, and tells how many nanoseconds it took, without what was measured within it, nor, if it took
-/// long, the time that the thread had no processor.
+/// Does work, and tells how many nanoseconds it took, without what was measured within it. Of what took long
+/// at most the processor time counts that the thread has had since the mark before.
 pub(super) fn measure<T>(work: impl FnOnce() -> T) -> (T, u64) {
-    let outer = THREAD.with(|thread| thread.within.replace(0));
+    let (outer, marked) =
+        THREAD.with(|thread| (thread.within.replace(0), thread.marked.replace(0)));
     let start = clock::read();
     let done = work();
     let mut took = nanos(clock::read() - start);
     let own = THREAD.with(|thread| {
-        let within = thread.within.get();
-        if took >= nanos(SUSPICIOUS)
-            && let Some(used) = processor::since_mark()
-        {
-            // what was measured within may have set a mark of its own
-            took = took.min(nanos(used) + within);
+        if took >= nanos(SUSPICIOUS) {
+            // what was measured within has set marks of its own
+            let used = processor::since_mark().map_or(u64::MAX, nanos);
+            let used = used.saturating_add(thread.marked.get());
+            took = took.min(used);
+            thread.marked.set(used);
         }
-        thread.within.set(outer + took);
-        let own = took.saturating_sub(within);
+        thread
+            .marked
+            .set(marked.saturating_add(thread.marked.get()));
+        let own = took.saturating_sub(thread.within.replace(outer + took));
         thread.burst.set(thread.burst.get() + own);
         own
     });
@@ -82,25 +88,45 @@ const fn nanos(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
+    /// Works for two milliseconds of processor time.
+    fn work() {
+        let until = processor::used() + Duration::from_millis(2);
+        while processor::used() < until {
+            std::hint::spin_loop();
+        }
+    }
+
     #[test]
     fn what_is_measured_within_is_not_measured_twice() {
-        rest();
-        let pause = || std::thread::sleep(Duration::from_millis(2));
-        let ((inner, first, second), outer) = measure(|| {
-            pause();
-            let ((), first) = measure(pause);
-            let (((), deepest), second) = measure(|| measure(pause));
-            (deepest, first, second)
+        for _ in 0..2 {
+            rest();
+            let ((inner, first, second), outer) = measure(|| {
+                work();
+                let ((), first) = measure(work);
+                let (((), deepest), second) = measure(|| {
+                    work();
+                    measure(work)
+                });
+                (deepest, first, second)
+            });
+            let all = THREAD.with(|thread| thread.burst.get());
+            let parts = [inner, first, second, outer];
+            let enough = nanos(Duration::from_millis(2));
+            assert!(parts.iter().all(|took| *took >= enough), "{parts:?}");
+            assert_eq!(all, parts.iter().sum::<u64>());
+            assert!(is_over());
+            rest();
+            assert!(!is_over());
+        }
+    }
+
+    #[test]
+    fn who_has_no_processor_does_not_work() {
+        measure(work);
+        let ((), took) = measure(|| {
+            work();
+            std::thread::sleep(Duration::from_secs(1));
         });
-        let all = THREAD.with(|thread| thread.burst.get());
-        assert!(
-            [inner, first, outer]
-                .iter()
-                .all(|took| *took >= nanos(Duration::from_millis(2)))
-        );
-        assert_eq!(all, inner + first + second + outer);
-        assert!(is_over());
-        rest();
-        assert!(!is_over());
+        assert!(took < nanos(Duration::from_millis(900)), "{took}");
     }
 }

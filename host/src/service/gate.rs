@@ -10,11 +10,9 @@
 //!
 //! [`shares`]: super::shares
 
-use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -23,6 +21,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::burst;
+use super::drive::step_aside;
 use super::shares::{Account, Asked, Grant, Need, Shares};
 use crate::config::Manifest;
 use crate::processor;
@@ -68,21 +67,6 @@ pub struct Turn(Option<(Arc<Share>, Grant)>);
 struct Waiter {
     share: Arc<Share>,
     turn: oneshot::Sender<Turn>,
-}
-
-/// Waits until all have gone that are ready on this thread, or are taken from it.
-async fn to_the_back() {
-    let mut waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut waited, true) {
-            return Poll::Ready(());
-        }
-        // at once, where `yield_now` waits for the thread to come round: that may take a guest's whole turn, and
-        // no other thread could go on with this meanwhile
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Whether this thread has let guests work for a whole [`QUANTUM`](shares::QUANTUM) without having been
@@ -254,8 +238,8 @@ impl Share {
         }
     }
 
-    /// Waits until a guest that was interrupted may go on. Everything else that is ready goes first, in
-    /// any case.
+    /// Waits until a guest that was interrupted may go on. What else its thread has to do goes first, in any
+    /// case.
     pub(super) async fn turn_to_go_on(self: &Arc<Self>, deadline: Option<Instant>) -> Turn {
         let turn = match self.ask(Need::GoOn) {
             Ok(turn) => turn,
@@ -269,7 +253,9 @@ impl Share {
                 turn
             }
         };
-        to_the_back().await;
+        // not `yield_now`, which waits for the thread to come round: that may take a guest's whole turn, and no
+        // other thread could go on with this meanwhile
+        step_aside().await;
         burst::rest();
         turn
     }

@@ -23,7 +23,7 @@ pub fn this_thread() -> usize {
     NUMBER.get()
 }
 
-/// As many places as there are threads that work: two for each processor.
+/// As many places as there are threads that work, about: two for each processor, and one.
 pub fn places() -> usize {
     let processors = available_parallelism().map_or(1, NonZeroUsize::get);
     (2 * processors).next_power_of_two().min(128)

@@ -4,19 +4,21 @@
 //! But one that takes a whole quantum is not gone on with on the loop.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
 use crate::service::shares::QUANTUM;
 
 /// What delays the other connections of an event loop noticeably. To have another thread woken for it costs
-/// a hundredth of it.
-const LONG: Duration = Duration::from_millis(1);
+/// a hundredth of it. In nanoseconds.
+const LONG: u64 = 1_000_000;
 
 /// The share of the last time in the average is one of so many.
-const WEIGHT: u32 = 8;
+const WEIGHT: u64 = 8;
 
-/// What takes less is a part of something, and says nothing of how long the whole takes.
-const SHORT: Duration = Duration::from_micros(100);
+/// What takes less may be a part of something, and says less of how long the whole takes.
+const SHORT: u64 = 100_000;
+
+/// What only a long computation takes, in nanoseconds.
+const WHOLE: u64 = QUANTUM.subsec_nanos() as u64;
 
 /// So often the work is then left to its task, before it is tried whether it has become shorter.
 const TIMES: u32 = 64;
@@ -33,15 +35,11 @@ pub(super) struct Apart {
 impl Apart {
     /// The work was driven for so many nanoseconds. By one thread at a time.
     pub(super) fn note(&self, took: u64) {
-        let took = Duration::from_nanos(took);
-        if took < SHORT {
-            return;
-        }
-        let average = Duration::from_nanos(self.average.load(Ordering::Relaxed));
-        let average = average * (WEIGHT - 1) / WEIGHT + took / WEIGHT;
-        let nanos = u64::try_from(average.as_nanos()).unwrap_or(u64::MAX);
-        self.average.store(nanos, Ordering::Relaxed);
-        let is_long = average >= LONG || took >= QUANTUM;
+        let before = self.average.load(Ordering::Relaxed);
+        let weight = if took < SHORT { WEIGHT * 8 } else { WEIGHT };
+        let average = before - before / weight + took / weight;
+        self.average.store(average, Ordering::Relaxed);
+        let is_long = took >= SHORT && average >= LONG || took >= WHOLE;
         if is_long && self.left.load(Ordering::Relaxed) < TIMES {
             self.left.store(TIMES, Ordering::Relaxed);
         }
@@ -72,15 +70,15 @@ impl Apart {
 mod tests {
     use super::*;
 
-    fn noting(took: Duration) -> Apart {
+    fn noting(took: u64) -> Apart {
         let apart = Apart::default();
-        apart.note(u64::try_from(took.as_nanos()).unwrap());
+        apart.note(took);
         apart
     }
 
     #[test]
     fn a_long_computation_is_left_alone_for_a_while() {
-        let apart = noting(QUANTUM);
+        let apart = noting(WHOLE);
         for _ in 0..TIMES {
             assert!(apart.is() && apart.is_next());
         }
@@ -95,8 +93,18 @@ mod tests {
         let apart = noting(took);
         assert!(!apart.is(), "it may be a rare one");
         for _ in 1..WEIGHT {
-            apart.note(u64::try_from(took.as_nanos()).unwrap());
+            apart.note(took);
         }
         assert!(apart.is());
+    }
+
+    #[test]
+    fn a_rare_long_one_is_none() {
+        let apart = noting(LONG * 2);
+        for _ in 0..100 {
+            (0..100).for_each(|_| apart.note(SHORT / 2));
+            apart.note(LONG * 2);
+            assert!(!apart.is());
+        }
     }
 }

@@ -84,7 +84,7 @@ impl Bell {
 
     /// The work was taken out of the queue, to be gone on with, or by the `task` if that is said.
     pub(in crate::service) fn dequeued(&self, task: bool) {
-        self.queued.store(false, Ordering::SeqCst);
+        self.queued.swap(false, Ordering::SeqCst);
         if task {
             self.task.wake();
         }

@@ -9,8 +9,8 @@ use crate::service::meter::Meter;
 const SOON: Duration = Duration::from_secs(5);
 
 fn spin(for_: Duration) {
-    let start = std::time::Instant::now();
-    while start.elapsed() < for_ {
+    let until = crate::processor::used() + for_;
+    while crate::processor::used() < until {
         std::hint::spin_loop();
     }
 }
