@@ -2,8 +2,8 @@
 //!
 //! There are two places where a guest may have to wait: before a request is handed to it, and when its
 //! computation is interrupted. As long as nobody waits, and the thread has not worked for a whole
-//! [`QUANTUM`](shares::QUANTUM) without having been idle, that costs no more than to look at two
-//! numbers.
+//! [`QUANTUM`](shares::QUANTUM) without having been idle, or there is but one service that wants to, that
+//! costs no more than to look at a few numbers.
 //!
 //! A thread that has worked for so long lets everything else that is ready go first, and looks for what
 //! has come in, before turns are given out again: only then it is known who wants them.
@@ -11,7 +11,7 @@
 //! [`shares`]: super::shares
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::burst;
 use super::drive::step_aside;
-use super::shares::{Account, Asked, Grant, Need, Shares};
+use super::shares::{Account, Asked, Grant, Need, Shares, WINDOW};
+use crate::clock;
 use crate::config::Manifest;
 use crate::processor;
 use crate::telemetry::shards::Seconds;
@@ -35,6 +36,12 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long who waits lets it be before it looks whether a turn was lost.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// No account's number.
+const NOBODY: usize = usize::MAX;
+
+/// [`WINDOW`] in milliseconds.
+const LATELY: u64 = WINDOW.subsec_millis() as u64;
 
 /// With so many newcomers while everything else went first, there are more to come: tokio doesn't
 /// always come to the end of what is ready.
@@ -50,6 +57,10 @@ pub struct Gate {
     pumps: AtomicUsize,
     /// Threads that have something to do.
     awake: AtomicIsize,
+    /// Which service's request was the last to come, and when it was another's before; milliseconds on the
+    /// gate's clock.
+    last: AtomicUsize,
+    mixed: AtomicU64,
     born: Instant,
 }
 
@@ -84,6 +95,8 @@ impl Gate {
             crowded: AtomicBool::new(false),
             pumps: AtomicUsize::new(0),
             awake: AtomicIsize::new(isize::try_from(threads).unwrap_or(isize::MAX)),
+            last: AtomicUsize::new(NOBODY),
+            mixed: AtomicU64::new(0),
             born: Instant::now(),
         })
     }
@@ -120,6 +133,28 @@ impl Gate {
             // only then it matters who has used how much
             processor::mark();
         }
+    }
+
+    /// A request of a service comes.
+    fn note(&self, account: Account) {
+        let last = self.last.load(Ordering::Relaxed);
+        if last != account.number() {
+            self.last.store(account.number(), Ordering::Relaxed);
+            if last != NOBODY {
+                self.mixed.store(self.millis() + 1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether there has been more than one service lately. If not, there are no others to go first.
+    fn is_mixed(&self) -> bool {
+        let since = self.mixed.load(Ordering::Relaxed);
+        since > 0 && self.millis() <= since + LATELY
+    }
+
+    fn millis(&self) -> u64 {
+        let age = clock::recent().saturating_duration_since(self.born);
+        u64::try_from(age.as_millis()).unwrap_or(u64::MAX >> 1)
     }
 
     fn is_crowded(&self) -> bool {
@@ -222,7 +257,8 @@ impl Share {
 
     /// Waits until a guest may be given something to do, which has to be over by `deadline`.
     pub async fn turn(self: &Arc<Self>, deadline: Instant) -> Turn {
-        let tired = burst::is_over();
+        self.gate.note(self.account);
+        let tired = burst::is_over() && self.gate.is_mixed();
         if !tired && !self.gate.is_crowded() {
             return Turn(None);
         }

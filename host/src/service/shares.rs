@@ -46,6 +46,13 @@ type Tag = u128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Account(usize);
 
+impl Account {
+    /// A number that no other has as long as it is there.
+    pub fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// A turn under way. It has to be [`ended`](Shares::ended).
 #[derive(Debug)]
 pub struct Grant {

@@ -29,7 +29,9 @@ fn taken(share: &Arc<Share>) -> Turn {
     turn
 }
 
+/// The share of one among several that have requests.
 fn share(gate: &Arc<Gate>) -> Arc<Share> {
+    gate.mixed.store(u64::MAX / 2, Ordering::Relaxed);
     gate.join(Seconds::default())
 }
 
@@ -56,6 +58,25 @@ async fn on_a_tired_thread_others_go_first_and_those_with_less_at_once() {
     // the task that gives turns out needs no more than that everything else has gone first
     assert!(waiting.await.counts());
     assert!(!burst::is_over());
+}
+
+#[tokio::test]
+async fn on_a_tired_thread_nobody_waits_if_there_are_no_others() {
+    let gate = Gate::new(1, 1);
+    let (busy, light) = (gate.join(Seconds::default()), gate.join(Seconds::default()));
+    tire(&busy);
+    let deadline = Instant::now() + SOON;
+    for _ in 0..3 {
+        let turn = busy.turn(deadline).now_or_never();
+        assert!(!turn.expect("it doesn't wait").counts());
+    }
+    assert!(light.turn(deadline).now_or_never().is_some());
+    let mut waiting = Box::pin(busy.turn(deadline));
+    assert!(
+        waiting.as_mut().now_or_never().is_none(),
+        "another has come"
+    );
+    assert!(waiting.await.counts());
 }
 
 #[tokio::test]
