@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 thread_local! {
     static MARK: Cell<Option<Duration>> = const { Cell::new(None) };
@@ -27,9 +27,8 @@ pub fn since_mark() -> Option<Duration> {
 
 /// All that this thread has had.
 pub fn used() -> Duration {
-    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(tv_nsec).unwrap_or(0))
+    // Linux has had it since 2.6.12
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 #[cfg(test)]
