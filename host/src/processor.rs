@@ -26,9 +26,18 @@ pub fn since_mark() -> Option<Duration> {
 }
 
 /// All that this thread has had.
-pub fn used() -> Duration {
+fn used() -> Duration {
     // Linux has had it since 2.6.12
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+/// Works for so much processor time.
+#[cfg(test)]
+pub fn spin(time: Duration) {
+    let until = used() + time;
+    while used() < until {
+        std::hint::spin_loop();
+    }
 }
 
 #[cfg(test)]
@@ -40,10 +49,7 @@ mod tests {
         const TIME: Duration = Duration::from_millis(20);
         let test = || {
             assert_eq!(since_mark(), None);
-            let until = used() + TIME;
-            while used() < until {
-                std::hint::spin_loop();
-            }
+            spin(TIME);
             std::thread::sleep(TIME * 50);
             let worked = since_mark().unwrap();
             assert!(worked >= TIME && worked < TIME * 40, "{worked:?}");

@@ -4,8 +4,9 @@
 //! request needs happens there, from its first byte to the last of its answer, as long as its guest neither
 //! waits nor computes for long: to wake another thread costs as much as all the rest of a small request. The
 //! other is one of a pool whose threads take work from one another ([`Threads::block_on`]). There guests go
-//! on whose answers come from other threads or that compute for long, and there are deploys and what the operator asks for. It has one thread
-//! more than there are processors, so that one has time to see what comes in while guests compute on all others.
+//! on whose answers come from other threads or that compute for long, and there are deploys and what the
+//! operator asks for. It has one thread more than there are processors, so that one has time to see what comes
+//! in while guests compute on all others.
 //!
 //! That there are two threads for a processor costs nothing while one of them sleeps. When both have work
 //! the system shares the processor between them, which a loop, that seldom works for long, seldom waits for.

@@ -88,12 +88,10 @@ const fn nanos(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    /// Works for two milliseconds of processor time.
+    const TIME: Duration = Duration::from_millis(2);
+
     fn work() {
-        let until = processor::used() + Duration::from_millis(2);
-        while processor::used() < until {
-            std::hint::spin_loop();
-        }
+        processor::spin(TIME);
     }
 
     #[test]
@@ -112,7 +110,7 @@ mod tests {
             let all = THREAD.with(|thread| thread.burst.get());
             let sum = inner + first + second + outer;
             assert_eq!(all, sum);
-            let least = nanos(4 * Duration::from_millis(2));
+            let least = nanos(4 * TIME);
             assert!(sum >= least, "{sum}");
             assert!(is_over());
             rest();

@@ -281,7 +281,7 @@ impl<T> Drop for Driven<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use futures::FutureExt;
     use std::sync::atomic::AtomicUsize;
@@ -410,7 +410,7 @@ mod tests {
     }
 
     /// A waker that counts.
-    pub(super) fn counting_waker() -> (Waker, Arc<AtomicUsize>) {
+    pub(in crate::service) fn counting_waker() -> (Waker, Arc<AtomicUsize>) {
         struct Counter(Arc<AtomicUsize>);
         impl std::task::Wake for Counter {
             fn wake(self: Arc<Self>) {

@@ -86,12 +86,12 @@ impl Lease {
 
     /// Hands an attempt to the instance, or back if the instance has ended. The instance works on it in this
     /// `turn`, and unless that is likely to take long, in the caller's task, until it has to wait for
-    /// something.
+    /// something. Then it is on hold as long as what is returned is kept.
     ///
     /// # Errors
     ///
     /// The attempt itself.
-    pub fn send(&self, attempt: Attempt, turn: Turn) -> Result<(), Attempt> {
+    pub(super) fn send(&self, attempt: Attempt, turn: Turn) -> Result<Option<Hold<'_>>, Attempt> {
         self.mailbox.send(attempt, turn)
     }
 

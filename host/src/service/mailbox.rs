@@ -58,12 +58,13 @@ fn connect(reader: Option<Arc<dyn Lend>>) -> (Mailbox, Inbox) {
 impl Mailbox {
     /// Hands an attempt to the instance, or back if the instance has ended. If the instance has
     /// nothing to wait for, the attempt is over when this returns, and so is the `turn`; but one that often
-    /// computes for long has got both to go on with by itself.
+    /// computes for long has got both to go on with by itself. What it does after that is on hold as long as what is
+    /// returned is kept.
     ///
     /// # Errors
     ///
     /// The attempt itself.
-    pub fn send(&self, attempt: Attempt, turn: Turn) -> Result<(), Attempt> {
+    pub(super) fn send(&self, attempt: Attempt, turn: Turn) -> Result<Option<Hold<'_>>, Attempt> {
         let waker = {
             let mut letters = self.0.letters.lock();
             if letters.closed {
@@ -72,13 +73,12 @@ impl Mailbox {
             letters.waiting.push_back(attempt);
             letters.reader.take()
         };
-        let held = self.hold();
+        let hold = self.hold();
         if let Some(waker) = waker {
             waker.wake();
         }
         self.lend(turn);
-        drop(held);
-        Ok(())
+        Ok(hold)
     }
 
     /// Whether the instance's work is over.

@@ -326,11 +326,10 @@ async fn hand_over<E: Errand>(
 ) -> Result<Option<Result<(E::Answer, bool), AttemptError>>, DispatchError> {
     let deadline = attempt.particulars.deadline;
     let waiting = Waiting::on(lease);
-    let mut hold = lease.hold();
-    if lease.send(attempt, turn).is_err() {
+    let Ok(mut hold) = lease.send(attempt, turn) else {
         waiting.over();
         return Ok(Some(Err(AttemptError::NotStarted)));
-    }
+    };
     let outcome = match answer.try_recv() {
         // the guest had nothing to wait for
         Ok(answer) => Some(answer),

@@ -107,6 +107,7 @@ impl Drop for Open {
 #[cfg(test)]
 mod tests {
     use super::super::drive::Drive;
+    use super::super::drive::tests::counting_waker;
     use super::super::meter::Meter;
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -117,19 +118,10 @@ mod tests {
 
     /// Work that is never over, what wakes it, and how often its task and itself were polled.
     struct Scene {
-        drive: Arc<Drive<()>>,
-        task: futures::future::BoxFuture<'static, ()>,
+        _task: futures::future::BoxFuture<'static, ()>,
         waker: Arc<std::sync::Mutex<Option<Waker>>>,
         polls: Arc<AtomicUsize>,
         woken: Arc<AtomicUsize>,
-    }
-
-    struct Counter(Arc<AtomicUsize>);
-
-    impl std::task::Wake for Counter {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
     }
 
     impl Scene {
@@ -150,13 +142,11 @@ mod tests {
                     Poll::<()>::Pending
                 })))
                 .boxed();
-            let woken = Arc::default();
-            let counter = Waker::from(Arc::new(Counter(Arc::clone(&woken))));
+            let (counter, woken) = counting_waker();
             let polled = task.poll_unpin(&mut std::task::Context::from_waker(&counter));
             assert!(polled.is_pending());
             Self {
-                drive,
-                task,
+                _task: task,
                 waker,
                 polls,
                 woken,
@@ -176,15 +166,17 @@ mod tests {
     }
 
     /// On a thread of its own, as an event loop with a queue.
-    fn on_a_loop(test: impl FnOnce(&mut dyn FnMut()) + Send + 'static) {
+    fn on_a_loop<T: Send + 'static>(
+        test: impl FnOnce(&mut dyn FnMut()) -> T + Send + 'static,
+    ) -> T {
         let thread = std::thread::spawn(|| {
             clock::forget();
             let mut queue = Box::pin(serve());
             let mut serve = move || assert!(queue.as_mut().now_or_never().is_none());
             serve();
-            test(&mut serve);
+            test(&mut serve)
         });
-        thread.join().unwrap();
+        thread.join().unwrap()
     }
 
     #[test]
@@ -237,16 +229,12 @@ mod tests {
 
     #[test]
     fn what_is_left_when_the_loop_ends_goes_to_the_tasks() {
-        let scene = Scene::new(Duration::ZERO);
-        let kept = Scene {
-            task: Box::pin(async {}),
-            drive: Arc::clone(&scene.drive),
-            waker: Arc::clone(&scene.waker),
-            polls: Arc::clone(&scene.polls),
-            woken: Arc::clone(&scene.woken),
-        };
-        on_a_loop(move |_| kept.ring());
+        let scene = on_a_loop(|_| {
+            let scene = Scene::new(Duration::ZERO);
+            scene.ring();
+            assert_eq!(scene.counts(), (1, 0));
+            scene
+        });
         assert_eq!(scene.counts(), (1, 1));
-        drop(scene.task);
     }
 }

@@ -3,17 +3,11 @@ use std::sync::atomic::AtomicU32;
 use futures::FutureExt as _;
 
 use super::*;
+use crate::processor::spin;
 use crate::service::burst;
 use crate::service::meter::Meter;
 
 const SOON: Duration = Duration::from_secs(5);
-
-fn spin(for_: Duration) {
-    let until = crate::processor::used() + for_;
-    while crate::processor::used() < until {
-        std::hint::spin_loop();
-    }
-}
 
 /// Makes the thread one that has worked for long.
 fn tire(share: &Arc<Share>) {
